@@ -1,0 +1,1 @@
+"""Probe servers, judge their certificates as the JVM would, and change keystores with a record."""

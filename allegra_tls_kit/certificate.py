@@ -1,0 +1,326 @@
+"""Reading X.509 (RFC 5280): facts, fingerprints, one signature check; each distinct certificate is parsed once.
+
+Rule 1: everything in a certificate was written by a stranger. What `CertificateFacts` holds is already made visible; what judges
+(`path`, `identity`) works on the parsed certificate instead.
+Rule 2: nothing that a certificate points at (AIA, OCSP, CRL) is ever fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+
+from allegra_tls_kit.errors import CertificateError, FingerprintError
+from allegra_tls_kit.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+_Value = TypeVar("_Value")
+
+PARSED_AT_ONCE = 8192
+"""How many parsed certificates are kept; about 5 KB each."""
+SHOWN_ALTERNATIVE_NAMES = 100
+SHA256_DIGITS = 64
+SHA1_DIGITS = 40
+MD5_DIGITS = 32
+
+_PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CERTIFICATE|TRUSTED CERTIFICATE|PKCS7)-----.*?-----END \1-----", re.DOTALL)
+_EKU_NAMES = {
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
+    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says, for showing; every text made visible and bounded.
+
+    `serial_number` is hexadecimal as keytool prints it; `not_before`, `not_after` are aware UTC; fingerprints are lower-case
+    hex of the DER bytes. `subject_alt_name` holds `DNS:…`, `IP:…` and so on, 100 at most. `is_ca` is basicConstraints CA:TRUE.
+    `self_signed` means that its own key verifies it. `public_key_size` is bits, None for curves without a choice (Ed25519).
+    `key_usage` and `extended_key_usage` are empty where the extension is absent. `notes` names what could not be parsed.
+    """
+
+    subject: str
+    subject_cn: str | None
+    issuer: str
+    issuer_cn: str | None
+    subject_alt_name: tuple[str, ...]
+    serial_number: str
+    not_before: datetime
+    not_after: datetime
+    self_signed: bool
+    is_ca: bool
+    public_key_type: str
+    public_key_size: int | None
+    signature_algorithm: str
+    key_usage: tuple[str, ...]
+    extended_key_usage: tuple[str, ...]
+    ocsp_uri: str | None
+    issuer_uri: str | None
+    sha256: str
+    sha1: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The shortest text that a person knows the certificate by: the CN, or else the subject, or else the fingerprint."""
+        return self.subject_cn or self.subject or self.sha256[:16]
+
+
+def sha256_of(der: bytes) -> str:
+    """Return the SHA-256 fingerprint of DER bytes as lower-case hex."""
+    return hashlib.sha256(der).hexdigest()
+
+
+@lru_cache(maxsize=PARSED_AT_ONCE)
+def load(der: bytes) -> x509.Certificate:
+    """Parse one certificate; the same bytes are parsed once.
+
+    Raises CertificateError. Extensions and names are parsed when they are looked at, and may still be malformed then.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
+            return x509.load_der_x509_certificate(der)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        message = f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}"
+        raise CertificateError(message) from None
+
+
+@lru_cache(maxsize=PARSED_AT_ONCE)
+def certificate_facts(der: bytes) -> CertificateFacts:
+    """Read what one DER certificate says.
+
+    A part that is malformed becomes a note and reads as absent; CertificateError is raised only where the whole does not parse.
+    """
+    certificate = load(der)
+    notes: list[str] = []
+
+    def part(what: str, read: Callable[[x509.Certificate], _Value], otherwise: _Value) -> _Value:
+        try:
+            return read(certificate)
+        except (
+            ValueError,
+            TypeError,
+            UnsupportedAlgorithm,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
+            notes.append(f"{what} could not be read: {visible(str(error), 80)}")
+            return otherwise
+
+    no_key: tuple[str, int | None] = ("unknown", None)
+    no_addresses: dict[x509.ObjectIdentifier, str] = {}
+    kind, bits = part("public key", _key_facts, no_key)
+    aia = part("authorityInfoAccess", _access_addresses, no_addresses)
+    return CertificateFacts(
+        subject=part("subject", lambda c: visible(c.subject.rfc4514_string()), ""),
+        subject_cn=part("subject", lambda c: common_name(c.subject), None),
+        issuer=part("issuer", lambda c: visible(c.issuer.rfc4514_string()), ""),
+        issuer_cn=part("issuer", lambda c: common_name(c.issuer), None),
+        subject_alt_name=part("subjectAltName", _alternative_names, ()),
+        serial_number=f"{certificate.serial_number:x}",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        self_signed=part("signature", lambda c: c.issuer == c.subject and is_signed_by(c, c.public_key()), False),  # noqa: FBT003
+        is_ca=part("basicConstraints", _is_ca, False),  # noqa: FBT003
+        public_key_type=kind,
+        public_key_size=bits,
+        signature_algorithm=part("signature algorithm", _signature_algorithm, "unknown"),
+        key_usage=part("keyUsage", _key_usage, ()),
+        extended_key_usage=part("extendedKeyUsage", _extended_key_usage, ()),
+        ocsp_uri=aia.get(AuthorityInformationAccessOID.OCSP),
+        issuer_uri=aia.get(AuthorityInformationAccessOID.CA_ISSUERS),
+        sha256=sha256_of(der),
+        sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def role(facts: CertificateFacts, position: int) -> str:
+    """Return `leaf`, `intermediate` or `root` for a certificate at this place of a chain, 0 being the leaf's."""
+    if position == 0:
+        return "leaf"
+    return "root" if facts.self_signed else "intermediate"
+
+
+def is_signed_by(certificate: x509.Certificate, key: object) -> bool:
+    """Check one signature with one public key, SHA-1 and MD5 included, names and constraints left alone.
+
+    `Certificate.verify_directly_issued_by` refuses SHA-1, which Java accepts under a private anchor; so the key's own verify.
+    """
+    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    try:
+        digest, parameters = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
+        match key, parameters:
+            case rsa.RSAPublicKey(), padding.PKCS1v15() | padding.PSS() if digest is not None:
+                key.verify(signature, signed, parameters, digest)
+            case ec.EllipticCurvePublicKey(), ec.ECDSA():
+                key.verify(signature, signed, parameters)
+            case dsa.DSAPublicKey(), None if digest is not None:
+                key.verify(signature, signed, digest)
+            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey(), None if digest is None:
+                key.verify(signature, signed)
+            case _:
+                return False
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
+
+
+def keytool_notation(sha256: str) -> str:
+    """Return a hex fingerprint as keytool shows it: upper case, colons."""
+    return ":".join(sha256[i : i + 2] for i in range(0, len(sha256), 2)).upper()
+
+
+def reference_fingerprint(text: str) -> str:
+    """Normalise a SHA-256 fingerprint that somebody supplied, in any common notation, to lower-case hex.
+
+    Reads keytool's, OpenSSL's (`sha256 Fingerprint=…`), Ansible's and bare hex, with colons, hyphens, dots or blanks between.
+    Raises FingerprintError for SHA-1, MD5, prefixes and anything else: none of these is proof.
+    """
+    value = re.sub(r"^\s*(SHA-?256)?\s*(fingerprints?)?\s*[:=]?\s*", "", text.strip(), flags=re.IGNORECASE)
+    digits = re.sub(r"[\s:.\-]", "", value).lower()
+    if len(digits) == SHA256_DIGITS and re.fullmatch(r"[0-9a-f]+", digits):
+        return digits
+    kinds = {SHA1_DIGITS: "a SHA-1 fingerprint", MD5_DIGITS: "an MD5 fingerprint", 0: "nothing"}
+    seen = kinds.get(len(digits), f"{len(digits)} characters")
+    message = f"{seen} is no proof; ask for the whole SHA-256 fingerprint of the certificate, 64 hexadecimal digits"
+    raise FingerprintError(message)
+
+
+def check_fingerprint(der: bytes, reference: str) -> str:
+    """Compare a certificate with a reference fingerprint; return the SHA-256 as lower-case hex.
+
+    Raises FingerprintError where the reference is no whole SHA-256 fingerprint or belongs to another certificate.
+    """
+    expected, actual = reference_fingerprint(reference), sha256_of(der)
+    if expected != actual:
+        message = (
+            f"the certificate's SHA-256 is {keytool_notation(actual)}, the reference says {keytool_notation(expected)}; "
+            "do not import it before whoever runs the server has explained the difference"
+        )
+        raise FingerprintError(message)
+    return actual
+
+
+def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
+    """Return the DER of every certificate in PEM (any number, text around it), DER or PKCS7 bytes, in their order.
+
+    Raises CertificateError that names `source`, also for a file with a private key in it, whose content is not repeated.
+    """
+    if b"PRIVATE KEY-----" in data:
+        message = f"{source}: there is a private key in it; ask for a file with certificates only, and keep this one safe"
+        raise CertificateError(message)
+    try:
+        blocks = [match[0] for match in _PEM.finditer(data)]
+        found = [certificate for block in blocks for certificate in _from_pem(block)] if blocks else _from_der(data)
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        message = f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})"
+        raise CertificateError(message) from None
+
+
+def _from_pem(block: bytes) -> list[x509.Certificate]:
+    if b"PKCS7" in block[:30]:
+        return pkcs7.load_pem_pkcs7_certificates(block)
+    return [x509.load_pem_x509_certificate(re.sub(rb"(BEGIN|END) (X509|TRUSTED) ", rb"\1 ", block))]
+
+
+def _from_der(data: bytes) -> list[x509.Certificate]:
+    try:
+        return [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        return pkcs7.load_der_pkcs7_certificates(data)
+
+
+def common_name(name: x509.Name) -> str | None:
+    """Return the most specific CN of a name, made visible; None where it has none."""
+    values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return visible(str(values[-1].value)) if values else None
+
+
+def _key_facts(certificate: x509.Certificate) -> tuple[str, int | None]:
+    key = certificate.public_key()
+    match key:
+        case rsa.RSAPublicKey():
+            return "RSA", key.key_size
+        case ec.EllipticCurvePublicKey():
+            return f"EC {key.curve.name}", key.key_size
+        case dsa.DSAPublicKey():
+            return "DSA", key.key_size
+        case _:
+            return type(key).__name__.removesuffix("PublicKey").lstrip("_"), None
+
+
+def _signature_algorithm(certificate: x509.Certificate) -> str:
+    oid = certificate.signature_algorithm_oid
+    return oid._name if oid._name != "Unknown OID" else oid.dotted_string  # noqa: SLF001 - the only name there is
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Value]) -> _Value | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value  # type: ignore[type-var]
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = _extension(certificate, x509.SubjectAlternativeName)
+    return () if names is None else tuple(_general_name(name) for name in list(names)[:SHOWN_ALTERNATIVE_NAMES])
+
+
+def _general_name(name: x509.GeneralName) -> str:
+    kinds: dict[type[x509.GeneralName], str] = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.RFC822Name: "email"}
+    kind = kinds.get(type(name), type(name).__name__)
+    value = name.value.rfc4514_string() if isinstance(name.value, x509.Name) else str(name.value)
+    return f"{kind}:{visible(value)}"
+
+
+def _access_addresses(certificate: x509.Certificate) -> dict[x509.ObjectIdentifier, str]:
+    access = _extension(certificate, x509.AuthorityInformationAccess)
+    return {} if access is None else {a.access_method: visible(str(a.access_location.value)) for a in reversed(list(access))}
+
+
+def _key_usage(certificate: x509.Certificate) -> tuple[str, ...]:
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None:
+        return ()
+    names = {
+        "digital_signature": "digitalSignature",
+        "content_commitment": "nonRepudiation",
+        "key_encipherment": "keyEncipherment",
+        "data_encipherment": "dataEncipherment",
+        "key_agreement": "keyAgreement",
+        "key_cert_sign": "keyCertSign",
+        "crl_sign": "cRLSign",
+    }
+    return tuple(shown for attribute, shown in names.items() if getattr(usage, attribute))
+
+
+def _extended_key_usage(certificate: x509.Certificate) -> tuple[str, ...]:
+    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    return () if usage is None else tuple(_EKU_NAMES.get(oid, oid.dotted_string) for oid in usage)

@@ -1,0 +1,65 @@
+"""What one look at a server gave: two outcomes, two types.
+
+Rule: plain data that pickles and compares; made by `probe`, judged by `trust`, shown by `tables` and `report`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from allegra_tls_kit.endpoint import Endpoint
+    from allegra_tls_kit.errors import ProbeError
+
+
+class Stage(StrEnum):
+    """How far a probe came."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    GREETING = "greeting"
+    STARTTLS = "starttls"
+    HANDSHAKE = "handshake"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A completed handshake.
+
+    `at` is aware UTC, the moment the handshake was complete. `chain` is DER as sent, leaf first, order and extras untouched.
+    `address` is the IP address that answered. `transcript` holds the plaintext lines up to the go-ahead, `C: ` and `S: ` in
+    front, made visible; empty for implicit TLS. `client_certificate` tells whether the server asked for one; None if this
+    Python cannot say. `seconds` is the time from start to chain. Nothing in here was verified.
+    """
+
+    endpoint: Endpoint
+    at: datetime
+    chain: tuple[bytes, ...] = field(repr=False)
+    tls_version: str
+    cipher: str
+    address: str
+    transcript: tuple[str, ...] = field(repr=False)
+    client_certificate: bool | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailure:
+    """A probe that ended before the handshake was complete.
+
+    `stage` is where it ended; `chain` is what the server had already sent of it, DER, leaf first, often empty.
+    `address` is None where none was reached.
+    """
+
+    endpoint: Endpoint
+    at: datetime
+    stage: Stage
+    error: ProbeError
+    chain: tuple[bytes, ...] = field(repr=False)
+    address: str | None
+    transcript: tuple[str, ...] = field(repr=False)
+    seconds: float
