@@ -101,8 +101,7 @@ def load(der: bytes) -> x509.Certificate:
             warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
             return x509.load_der_x509_certificate(der)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        message = f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}"
-        raise CertificateError(message) from None
+        raise CertificateError(f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}") from None
 
 
 @lru_cache(maxsize=PARSED_AT_ONCE)
@@ -203,8 +202,7 @@ def reference_fingerprint(text: str) -> str:
         return digits
     kinds = {SHA1_DIGITS: "a SHA-1 fingerprint", MD5_DIGITS: "an MD5 fingerprint", 0: "nothing"}
     seen = kinds.get(len(digits), f"{len(digits)} characters")
-    message = f"{seen} is no proof; ask for the whole SHA-256 fingerprint of the certificate, 64 hexadecimal digits"
-    raise FingerprintError(message)
+    raise FingerprintError(f"{seen} is no proof; ask for the whole SHA-256 fingerprint of the certificate, 64 hexadecimal digits")
 
 
 def check_fingerprint(der: bytes, reference: str) -> str:
@@ -214,11 +212,10 @@ def check_fingerprint(der: bytes, reference: str) -> str:
     """
     expected, actual = reference_fingerprint(reference), sha256_of(der)
     if expected != actual:
-        message = (
+        raise FingerprintError(
             f"the certificate's SHA-256 is {keytool_notation(actual)}, the reference says {keytool_notation(expected)}; "
             "do not import it before whoever runs the server has explained the difference"
         )
-        raise FingerprintError(message)
     return actual
 
 
@@ -228,15 +225,15 @@ def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
     Raises CertificateError that names `source`, also for a file with a private key in it, whose content is not repeated.
     """
     if b"PRIVATE KEY-----" in data:
-        message = f"{source}: there is a private key in it; ask for a file with certificates only, and keep this one safe"
-        raise CertificateError(message)
+        raise CertificateError(
+            f"{source}: there is a private key in it; ask for a file with certificates only, and keep this one safe"
+        )
     try:
         blocks = [match[0] for match in _PEM.finditer(data)]
         found = [certificate for block in blocks for certificate in _from_pem(block)] if blocks else _from_der(data)
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        message = f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})"
-        raise CertificateError(message) from None
+        raise CertificateError(f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})") from None
 
 
 def _from_pem(block: bytes) -> list[x509.Certificate]:

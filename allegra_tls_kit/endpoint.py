@@ -96,8 +96,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         """Check the parts; nothing is resolved."""
         if not 1 <= self.port <= HIGHEST_PORT:
-            message = f"port {self.port} is not between 1 and {HIGHEST_PORT}"
-            raise EndpointError(message)
+            raise EndpointError(f"port {self.port} is not between 1 and {HIGHEST_PORT}")
         ascii_name(self.host)
         if self.server_name is not None:
             ascii_name(self.server_name)
@@ -111,16 +110,15 @@ class Endpoint:
         """
         url = url.strip()
         if "@" in url:
-            message = "a user name or password has no place in an endpoint; write scheme://host:port"
-            raise EndpointError(message)
+            raise EndpointError("a user name or password has no place in an endpoint; write scheme://host:port")
         match = _URL.fullmatch(url)
         if match is None:
-            message = f"{visible(url)!r} is not of the form scheme://host:port, for example imaps://mail.example.com:993"
-            raise EndpointError(message)
+            raise EndpointError(
+                f"{visible(url)!r} is not of the form scheme://host:port, for example imaps://mail.example.com:993"
+            )
         scheme = match["scheme"].lower()
         if scheme not in SCHEMES:
-            message = f"unknown scheme {visible(scheme)!r}; known are {', '.join(SCHEMES)}"
-            raise EndpointError(message)
+            raise EndpointError(f"unknown scheme {visible(scheme)!r}; known are {', '.join(SCHEMES)}")
         protocol, security, default_port = SCHEMES[scheme]
         port = default_port if match["port"] is None else _port(match["port"])
         server_name = None if match["name"] is None else unquote(match["name"])
@@ -172,13 +170,11 @@ def ascii_name(host: str) -> str:
         elif "xn--" in name.lower():
             idna.decode(name)
     except (idna.IDNAError, UnicodeError) as error:
-        message = f"{visible(host)!r} is not a host name: {visible(str(error))}"
-        raise EndpointError(message) from None
+        raise EndpointError(f"{visible(host)!r} is not a host name: {visible(str(error))}") from None
     labels = name.split(".")
     well_formed = all(re.fullmatch(r"(?!-)[a-zA-Z0-9_-]{1,63}(?<!-)", label) for label in labels)
     if not well_formed or len(name) > LONGEST_NAME or labels[-1].isdigit():
-        message = f"{visible(host)!r} is neither a host name nor an IP address"
-        raise EndpointError(message)
+        raise EndpointError(f"{visible(host)!r} is neither a host name nor an IP address")
     return name.lower()
 
 
@@ -190,8 +186,7 @@ def parse_endpoints(text: str, source: str) -> tuple[Endpoint, ...]:
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if _says_something(line)]
     if not lines:
-        message = f"{source}: no endpoint in it; write one URL a line, for example imaps://mail.example.com:993"
-        raise EndpointError(message)
+        raise EndpointError(f"{source}: no endpoint in it; write one URL a line, for example imaps://mail.example.com:993")
     header = lines[0][1].lower()
     is_table = "://" not in header and "host" in re.split(r"[,;]", header.replace(" ", "").replace('"', ""))
     return _collected(_table_rows(lines), _from_row, source) if is_table else _collected(lines, _from_line, source)
@@ -221,8 +216,7 @@ def _collected(rows: list[tuple[int, _Row]], read: Callable[[_Row], Endpoint], s
         more = f"\n… and {count(len(wrong) - LISTED_ERRORS, 'more wrong line')}" if len(wrong) > LISTED_ERRORS else ""
         raise EndpointError("\n".join(wrong[:LISTED_ERRORS]) + more)
     if not endpoints:
-        message = f"{source}: a header and no endpoint below it"
-        raise EndpointError(message)
+        raise EndpointError(f"{source}: a header and no endpoint below it")
     return tuple(endpoints)
 
 
@@ -233,11 +227,11 @@ def _from_line(line: str) -> Endpoint:
 def _from_row(row: dict[str, str]) -> Endpoint:
     protocol, security = row.get("protocol", "").lower(), row.get("security", "").lower()
     if protocol not in SCHEMES:
-        message = f"unknown protocol {visible(protocol)!r}; known are {', '.join(SCHEMES)}"
-        raise EndpointError(message)
+        raise EndpointError(f"unknown protocol {visible(protocol)!r}; known are {', '.join(SCHEMES)}")
     if security not in _SECURITY_WORDS and security:
-        message = f"unknown security {visible(security)!r}; write starttls (Allegra's TLS) or implicit-tls (Allegra's SSL)"
-        raise EndpointError(message)
+        raise EndpointError(
+            f"unknown security {visible(security)!r}; write starttls (Allegra's TLS) or implicit-tls (Allegra's SSL)"
+        )
     spoken, mode, _ = SCHEMES[protocol]
     mode = _SECURITY_WORDS.get(security, mode)
     scheme = _SCHEME_OF[spoken, mode]
@@ -247,8 +241,7 @@ def _from_row(row: dict[str, str]) -> Endpoint:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:6]) <= HIGHEST_PORT:
-        message = f"port {visible(text)!r} is not a number between 1 and {HIGHEST_PORT}"
-        raise EndpointError(message)
+        raise EndpointError(f"port {visible(text)!r} is not a number between 1 and {HIGHEST_PORT}")
     return int(text)
 
 
@@ -259,6 +252,5 @@ def _unbracketed(host: str) -> str:
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
-        message = f"{visible(host)!r} is not an IPv6 address in brackets"
-        raise EndpointError(message) from None
+        raise EndpointError(f"{visible(host)!r} is not an IPv6 address in brackets") from None
     return address

@@ -76,6 +76,10 @@ class UnexpectedReply(ProbeError, ValueError):  # noqa: N818
     """Plaintext that is not the protocol which was expected."""
 
 
+class ServiceRefused(ProbeError, ConnectionError):  # noqa: N818
+    """The server greets with a refusal: SMTP 421 or 554, IMAP BYE, POP3 -ERR, an LDAP notice of disconnection."""
+
+
 class StartTlsNotOffered(ProbeError, ConnectionError):  # noqa: N818
     """The server does not list STARTTLS among its extensions."""
 

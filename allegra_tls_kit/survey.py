@@ -6,7 +6,6 @@ Rule: plain data that pickles and compares; made by `probe`, judged by `trust`, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,16 +13,7 @@ if TYPE_CHECKING:
 
     from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.errors import ProbeError
-
-
-class Stage(StrEnum):
-    """How far a probe came."""
-
-    DNS = "dns"
-    CONNECT = "connect"
-    GREETING = "greeting"
-    STARTTLS = "starttls"
-    HANDSHAKE = "handshake"
+    from allegra_tls_kit.preamble import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +52,14 @@ class ProbeFailure:
     chain: tuple[bytes, ...] = field(repr=False)
     address: str | None
     transcript: tuple[str, ...] = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run over many endpoints is; `seconds` since its start."""
+
+    done: int
+    failed: int
+    total: int
     seconds: float

@@ -1,0 +1,62 @@
+"""TLS as evidence: one context that trusts nobody and takes what it gets, and what can be read off a handshake, failed or not.
+
+OpenSSL's verdicts are not asked for: they are not Java's.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import warnings
+from functools import cache
+
+from allegra_tls_kit.text import visible
+
+_CERTIFICATE_REQUEST = 13  # RFC 8446, 4: HandshakeType
+_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT has its name since Python 3.12 only
+
+
+@cache
+def context() -> ssl.SSLContext:
+    """Return the context of all probes, which can still talk to TLS 1.0, weak keys and servers without RFC 5746.
+
+    One for all: a context costs more than a connection. Sessions are never resumed, so each handshake shows certificates.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 is wanted: old servers are what one wants to see
+        made.minimum_version = ssl.TLSVersion.TLSv1
+    # Without !aNULL a server may choose a suite that has no certificate to show; without SECLEVEL=0 weak keys are refused.
+    made.set_ciphers("ALL:!aNULL:@SECLEVEL=0")
+    made.options |= _LEGACY_SERVER_CONNECT | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    made._msg_callback = _on_message  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to see a CertificateRequest
+    return made
+
+
+def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """Return the certificates as sent; of a handshake that failed too, as far as they had come."""
+    if hasattr(tls, "get_unverified_chain"):  # Python 3.13
+        return tuple(tls.get_unverified_chain() or ())
+    sent = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - private before 3.13
+    return tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in sent or ())
+
+
+def words_of(error: ssl.SSLError) -> str:
+    """Return what OpenSSL says of a failed handshake, an alert of the server by its name (RFC 8446, 6)."""
+    reason = error.reason or str(error)
+    alert = re.search(r"ALERT_(.+)", reason)
+    if alert:
+        return f"the server ends the handshake with the alert {visible(alert[1].lower())}"
+    return f"the handshake failed: {visible(reason.lower().replace('_', ' '))}"
+
+
+def client_certificate_wanted(tls: ssl.SSLObject) -> bool:
+    """Tell whether the server has asked for a client certificate; asking is not requiring."""
+    return getattr(tls, "certificate_requested", False)
+
+
+def _on_message(tls: object, direction: str, _version: object, _content: object, kind: object, _data: bytes) -> None:
+    if kind == _CERTIFICATE_REQUEST and direction == "read":
+        tls.certificate_requested = True  # type: ignore[attr-defined]
