@@ -100,7 +100,7 @@ def load(der: bytes) -> x509.Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
             return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise CertificateError(f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}") from None
 
 

@@ -13,6 +13,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from allegra_tls_kit import ber
 from allegra_tls_kit.endpoint import Protocol, Security
 from allegra_tls_kit.errors import (
     NotTls,
@@ -38,7 +39,7 @@ _TLS_ALERT, _TLS_HANDSHAKE = 0x15, 0x16  # RFC 8446, 5.1: what the first record 
 _LDAP_NAMES = {1: "operationsError", 2: "protocolError", 10: "referral", 51: "busy", 52: "unavailable", 53: "unwillingToPerform"}
 _START_TLS_OID = b"1.3.6.1.4.1.1466.20037"
 _NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
-_SEQUENCE, _INTEGER, _ENUMERATED, _EXTENDED_RESPONSE, _RESPONSE_NAME = 0x30, 0x02, 0x0A, 0x78, 0x8A
+_EXTENDED_RESPONSE, _RESPONSE_NAME = 0x78, 0x8A  # RFC 4511, 4.12
 _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _START_TLS_OID
 
 
@@ -254,25 +255,24 @@ def _refused(answer: str) -> ProbeError:
 def _ldap(talk: Preamble) -> Generator[None, None, None]:
     talk.send(_LDAP_REQUEST, f"StartTLS extended request {_START_TLS_OID.decode()}, message 1")
     talk.stage = Stage.STARTTLS
+    message = yield from _ldap_message(talk)
     try:
-        message = _elements((yield from _ldap_message(talk)))
-        (_, number), (operation, body) = message[0], message[1]
-        answer = _elements(body)
-        code = int.from_bytes(answer[0][1], "big", signed=True) if answer[0][0] == _ENUMERATED else -1
-        words = visible(answer[2][1].decode("utf-8", "replace"))
-        name = next((value for tag, value in answer[3:] if tag == _RESPONSE_NAME), b"")
-    except (IndexError, ValueError) as error:
+        number, operation, *_ = ber.elements(message)
+        code, _, words, *rest = ber.elements(operation.content)
+        name = next((part.content for part in rest if part.tag == _RESPONSE_NAME), b"")
+    except ValueError as error:
         raise UnexpectedReply(
             f"an LDAP answer to StartTLS was expected, and what came is malformed ({error}); check the port and the protocol"
         ) from None
-    result = f"{_LDAP_NAMES.get(code, 'result')} ({code}) {words!r}"
+    outcome = int.from_bytes(code.content[:4], "big")
+    result = f"{_LDAP_NAMES.get(outcome, 'result')} ({outcome}) {visible(words.content.decode('utf-8', 'replace'))!r}"
     if name == _NOTICE_OF_DISCONNECTION:
         raise ServiceRefused(f"the LDAP server ends the session: {result}")
-    if operation != _EXTENDED_RESPONSE or number != b"\x01":
+    if operation.tag != _EXTENDED_RESPONSE or number.content != b"\x01" or code.tag != ber.ENUMERATED:
         raise UnexpectedReply(
-            f"operation {operation:#04x} of message {number[:8].hex()} where the answer to message 1 was expected"
+            f"operation {operation.tag:#04x} of message {number.content[:8].hex()} where the answer to message 1 was expected"
         )
-    if code != 0:
+    if outcome != 0:
         talk.heard(result)
         raise _refused(result)
     talk.heard("extended response: success")
@@ -282,28 +282,13 @@ def _ldap_message(talk: Preamble) -> Generator[None, None, bytes]:
     tag, first = yield from talk.take(2)
     if tag in (_TLS_ALERT, _TLS_HANDSHAKE):
         raise UnexpectedReply("the server answers in TLS: this port wants implicit TLS, try ldaps://")
-    if tag != _SEQUENCE or first == 0x80:  # noqa: PLR2004 - the indefinite form, which RFC 4511, 5.1 forbids
+    if tag != ber.SEQUENCE or first == 0x80:  # noqa: PLR2004 - the indefinite form, which RFC 4511, 5.1 forbids
         raise _unexpected("an LDAP message", bytes([tag, first]).decode("latin-1"))
     if first & 0x80:
         if (octets := first & 0x7F) > 4:  # noqa: PLR2004 - four bytes already say 4 GB
             raise ReplyTooLong(f"an LDAP message with a length of {octets} bytes")
         first = int.from_bytes((yield from talk.take(octets)), "big")
     return (yield from talk.take(first))
-
-
-def _elements(data: bytes) -> list[tuple[int, bytes]]:
-    """Split BER content into its elements, one level deep, definite lengths only."""
-    found: list[tuple[int, bytes]] = []
-    while data:
-        tag, length, start = data[0], data[1], 2
-        if length & 0x80:
-            start = 2 + (length & 0x7F)
-            length = int.from_bytes(data[2:start], "big")
-        if len(data) < start + length or (start == 2 and data[1] == 0x80):  # noqa: PLR2004 - the indefinite form again
-            raise ValueError("a length that does not fit")
-        found.append((tag, data[start : start + length]))
-        data = data[start + length :]
-    return found
 
 
 _DIALOGUES: dict[Protocol, Callable[[Preamble], Generator[None, None, None]]] = {

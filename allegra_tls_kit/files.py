@@ -1,0 +1,75 @@
+"""What lies on disk, read with bounds: lists of endpoints, keystores, certificates from a provider. Nothing is written here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allegra_tls_kit import keystore
+from allegra_tls_kit.certificate import certificates_in
+from allegra_tls_kit.endpoint import Endpoint, parse_endpoints
+from allegra_tls_kit.errors import CertificateError, EndpointError, UnreadableKeystore
+from allegra_tls_kit.secret import PasswordSource, obtain
+
+if TYPE_CHECKING:
+    import os
+
+LONGEST_LIST = 16 * 1024 * 1024
+LONGEST_KEYSTORE = 64 * 1024 * 1024
+"""10,000 entries are 10 MB."""
+LONGEST_CERTIFICATES = 4 * 1024 * 1024
+
+
+def read_endpoints(path: str | os.PathLike[str]) -> tuple[Endpoint, ...]:
+    """Read a list of endpoints, text or CSV as `parse_endpoints` has them, in UTF-8.
+
+    Raises EndpointError that names file, line and reason.
+    """
+    try:
+        text = _bounded(Path(path), LONGEST_LIST).decode("utf-8-sig")
+    except (OSError, OverflowError) as error:
+        raise EndpointError(f"{path}: the list cannot be read: {_reason(error)}") from None
+    except UnicodeDecodeError:
+        raise EndpointError(f"{path}: not UTF-8 text; save the list as UTF-8, or as CSV UTF-8 from a spreadsheet") from None
+    return parse_endpoints(text, str(path))
+
+
+def read_keystore(path: str | os.PathLike[str], password: PasswordSource = None) -> keystore.Snapshot:
+    """Read a keystore file; one that is not there gives a snapshot with `exists` False.
+
+    Without a password it is read as Allegra's JVM does: integrity unchecked, encrypted parts of PKCS12 unseen. Raises
+    WrongPassword, SecretError, and UnreadableKeystore for what is no keystore, a damaged one, or a file that may not be read.
+    """
+    path = Path(path)
+    return keystore.read(read_keystore_bytes(path), path, obtain(password, f"Password of {path.name}"))
+
+
+def read_keystore_bytes(path: Path) -> bytes | None:
+    """Return the bytes of a keystore file, None where there is no such file; raises UnreadableKeystore."""
+    try:
+        return _bounded(path, LONGEST_KEYSTORE)
+    except FileNotFoundError:
+        return None
+    except (OSError, OverflowError) as error:
+        raise UnreadableKeystore(f"{path}: the keystore cannot be read: {_reason(error)}") from None
+
+
+def read_certificates(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
+    """Return the DER of every certificate in a provider's file: PEM with any number, DER or PKCS7; raises CertificateError."""
+    try:
+        data = _bounded(Path(path), LONGEST_CERTIFICATES)
+    except (OSError, OverflowError) as error:
+        raise CertificateError(f"{path}: the file cannot be read: {_reason(error)}") from None
+    return certificates_in(data, str(path))
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OverflowError(f"more than {limit // (1024 * 1024)} MB")
+    return data
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,91 @@
+"""The append-only file of what was seen, decided and done: JSON Lines, each line carrying the SHA-256 of the one before it.
+
+A changed, missing or doubled line shows; that is no signature, and whoever can write the file can write all of it anew.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import ssl
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from allegra_tls_kit.errors import JournalError
+from allegra_tls_kit.record import Opened, event_line
+
+_Value = TypeVar("_Value")
+
+MODE = 0o640
+LONGEST_JOURNAL = 256 * 1024 * 1024
+_VERSIONS_OF = ("allegra-tls-kit", "cryptography", "pyjks", "filelock")
+
+
+class Journal:
+    """A journal file; made with its folder where there is none, continued where there is one.
+
+    One writer at a time: a second one is noticed, and refused. Raises JournalError where it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the journal and note who opens it, where, and with which versions."""
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._previous, self._size = _tail(self.path)
+        except (OSError, OverflowError) as error:
+            raise JournalError(
+                f"{self.path}: the journal cannot be opened: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        versions = {name: version(name) for name in _VERSIONS_OF}
+        versions |= {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
+        self.keep(Opened(_operator(), platform.node(), platform.platform(), versions))
+
+    def keep(self, value: _Value) -> _Value:
+        """Write one value as an event, through to the disk, and return the value.
+
+        Takes every value of this kit that is a dataclass; what it holds is written as it stands, so nothing secret may be in it.
+        Raises JournalError where it cannot be written, or somebody else has written in between.
+        """
+        line = event_line(value, at=datetime.now(UTC), previous=self._previous)
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
+            with os.fdopen(descriptor, "ab") as file:
+                alone = file.tell() == self._size
+                if alone:
+                    file.write(line + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise JournalError(f"{self.path}: the journal cannot be written: {error.strerror or error}") from None
+        if not alone:
+            raise JournalError(f"{self.path}: somebody else writes to this journal; use one of your own")
+        self._previous, self._size = hashlib.sha256(line).hexdigest(), self._size + len(line) + 1
+        return value
+
+
+def _tail(path: Path) -> tuple[str | None, int]:
+    """Return the digest of the last line and the size; a line torn by a crash is ended, so that it stands as what it is."""
+    if not path.exists():
+        return None, 0
+    if path.stat().st_size > LONGEST_JOURNAL:
+        raise OverflowError("it is too long; begin a new one")
+    data = path.read_bytes()
+    if not data:
+        return None, 0
+    if not data.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+        data += b"\n"
+    return hashlib.sha256(data[:-1].rpartition(b"\n")[2]).hexdigest(), len(data)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a uid without a name, as in many containers
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

@@ -1,0 +1,301 @@
+"""Events of a journal, and the change record made from their JSON alone, so that it can be made again in five years.
+
+Everything that a stranger supplied has been made visible before, and stands in code spans here, where Markdown does not act.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role
+from allegra_tls_kit.errors import CertificateError
+from allegra_tls_kit.keystore import Entry, Snapshot
+from allegra_tls_kit.plan import Plan
+from allegra_tls_kit.text import count, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Who opened a journal, on which machine, with which versions."""
+
+    operator: str
+    host: str
+    platform: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Something a person says for the record, under a heading such as `justification` or `risk`."""
+
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a journal, read back: its number from 1, ISO time in UTC, the class of the value, its plain form."""
+
+    number: int
+    at: str
+    kind: str
+    value: dict[str, Any]
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Return a value in the form that JSON takes: DER as base64, times as ISO 8601, errors as type and message.
+
+    Raises TypeError for what has no place in a journal.
+    """
+    for kind, form in _FORMS:
+        if isinstance(value, kind):
+            return form(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
+    raise TypeError(f"a {type(value).__name__} has no place in a journal")
+
+
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Plan, lambda plan: _fields(plan) | {"id": plan.id, "keytool_commands": list(plan.keytool_commands())}),
+    (Snapshot, lambda snapshot: _fields(snapshot) | {"anchors": len(snapshot.anchors)}),
+    # Without the certificate: a cacerts holds 150 of them that are nobody's news.
+    (Entry, lambda e: {"alias": visible(e.alias), "kind": e.kind, "sha256": e.sha256, "anchor": e.anchor}),
+    (bytes, lambda data: base64.b64encode(data).decode("ascii")),
+    (datetime, datetime.isoformat),
+    (PurePath, str),
+    (BaseException, lambda error: {"type": type(error).__name__, "message": str(error)}),
+    (dict, lambda mapping: {str(key): plain(item) for key, item in mapping.items()}),
+    ((tuple, list, frozenset), lambda items: [plain(item) for item in items]),
+    ((bool, int, float, str, type(None)), lambda value: value),
+)
+
+
+def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
+    """Return the line that a journal keeps for a value; `previous` is the SHA-256 of the line before, None for the first."""
+    event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_events(data: bytes) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+    """Return the events of a journal, and what is wrong with its chain: lines changed, missing, or not to be read."""
+    events: list[Event] = []
+    faults: list[str] = []
+    previous: str | None = None
+    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            raw = json.loads(line)
+            events.append(Event(number, str(raw["at"]), str(raw["kind"]), dict(raw["value"])))
+            if raw["previous"] != previous:
+                faults.append(f"line {number} does not follow the line before it: one of the two was changed, or one is missing")
+        except (ValueError, KeyError, TypeError):
+            faults.append(f"line {number} cannot be read: torn by a crash, or changed")
+        previous = hashlib.sha256(line).hexdigest()
+    return tuple(events), tuple(faults)
+
+
+def change_record(data: bytes) -> str:
+    """Return the change record in Markdown, from the bytes of a journal; also for a change that failed or was abandoned."""
+    events, faults = read_events(data)
+    by_kind: dict[str, list[Event]] = {}
+    for event in events:
+        by_kind.setdefault(event.kind, []).append(event)
+    lines = [f"# Change record: {_purpose(by_kind)}", "", f"**State: {_state(by_kind)}**", ""]
+    for heading, body in _sections(by_kind, events, faults):
+        lines += [f"## {heading}", "", *body, ""]
+    return "\n".join(lines)
+
+
+Kinds = dict[str, list[Event]]
+
+
+def _sections(by_kind: Kinds, events: tuple[Event, ...], faults: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    yield "Short description", _description(by_kind)
+    yield "Justification", _justification(by_kind)
+    yield "Plan", _plan(by_kind)
+    yield "How the fingerprint was checked", _fingerprint(by_kind)
+    yield "Risk and reach", _said(by_kind, "risk") or [_REACH]
+    yield "Test plan", [_TEST]
+    yield "Backout plan", [_BACKOUT]
+    yield "Outcome", _outcome(by_kind)
+    yield "The same change as keytool commands", _commands(by_kind)
+    yield "Evidence: certificates", _certificates(by_kind)
+    yield "Evidence: events", _timeline(events)
+    yield "Versions", _versions(by_kind)
+    yield "Integrity of the journal", [f"- {fault}" for fault in faults] or [f"{count(len(events), 'line')}, unbroken chain."]
+
+
+_REACH = (
+    "The truststore replaces the JRE's CAs for the connections that read it, and the first store that a JVM uses counts for all "
+    "of them until it is restarted. Every Java process that reads this file trusts what is in it."
+)
+_TEST = "Probe the server again, judge its chain with what is in the store now, and let a JVM judge it too where one is at hand."
+_BACKOUT = (
+    "Notebook `30_roll_back`, or `plan_rollback(applied, read_keystore(…))` and `apply`: it removes exactly what was added. "
+    "The backup named under Outcome is the file as it was, byte for byte."
+)
+
+
+def _last(by_kind: Kinds, kind: str) -> dict[str, Any]:
+    return by_kind[kind][-1].value if kind in by_kind else {}
+
+
+def _purpose(by_kind: Kinds) -> str:
+    plan = _last(by_kind, "Plan")
+    return _code(plan["purpose"]) if plan else "nothing was planned"
+
+
+def _state(by_kind: Kinds) -> str:
+    if verified := _last(by_kind, "Verified"):
+        return "applied and verified" if verified.get("trusted") else "applied, but the server is not trusted yet"
+    if applied := _last(by_kind, "Applied"):
+        return "applied, not verified" if applied.get("changed") else "nothing to change"
+    if step := _last(by_kind, "ApplyStep"):
+        return f"broke off: the last step was {step['state']}; compare the file's SHA-256 with the digests below"
+    return "planned, not applied" if "Plan" in by_kind else "looked, nothing planned"
+
+
+def _description(by_kind: Kinds) -> list[str]:
+    opened, plan, choice = _last(by_kind, "Opened"), _last(by_kind, "Plan"), _last(by_kind, "ImportChoice")
+    rows = [
+        ("Keystore", plan.get("snapshot", {}).get("path")),
+        ("Plan", plan.get("id")),
+        ("Server", choice.get("endpoint")),
+        ("Ticket", choice.get("ticket")),
+        ("Operator", choice.get("operator") or opened.get("operator")),
+        ("Machine", opened.get("host")),
+        ("Begun", by_kind["Opened"][0].at if "Opened" in by_kind else None),
+    ]
+    return _table(("what", "value"), ((name, _code(value)) for name, value in rows if value))
+
+
+def _justification(by_kind: Kinds) -> list[str]:
+    before = [event.value for event in by_kind.get("Diagnosis", [])][:1]
+    lines = _said(by_kind, "justification")
+    for diagnosis in before:
+        lines.append(f"Java's verdict before: {_code(diagnosis.get('message') or 'trusted')}")
+        lines += [
+            f"- {finding['severity']}: {_code(finding['code'])} {_code(finding['detail'])}" for finding in diagnosis["findings"]
+        ]
+    return lines or ["None was written down."]
+
+
+def _plan(by_kind: Kinds) -> list[str]:
+    if not (plan := _last(by_kind, "Plan")):
+        return ["None."]
+    rows = []
+    for action in plan["actions"]:
+        sha256 = hashlib.sha256(base64.b64decode(action["certificate"])).hexdigest() if action["certificate"] else ""
+        rows.append((action["kind"], _code(action["alias"]), _code(keytool_notation(sha256)), _code(action["reason"])))
+    return _table(("action", "alias", "SHA-256", "why"), rows)
+
+
+def _fingerprint(by_kind: Kinds) -> list[str]:
+    if not (choice := _last(by_kind, "ImportChoice")):
+        return ["Nothing was recorded: no reference fingerprint was compared in this journal."]
+    who = choice.get("operator") or _last(by_kind, "Opened").get("operator")
+    return [
+        f"Certificate: {_code(keytool_notation(choice['certificate']))}",
+        "",
+        f"Reference: {_code(choice['reference'])}, from {_code(choice['reference_from'])}, compared by {_code(who)}.",
+    ]
+
+
+def _outcome(by_kind: Kinds) -> list[str]:
+    lines = []
+    if applied := _last(by_kind, "Applied"):
+        lines += _table(
+            ("what", "value"),
+            (
+                ("SHA-256 before", _code(applied["plan"]["snapshot"]["sha256"] or "no file")),
+                ("SHA-256 after", _code(applied["sha256"] or "no file")),
+                ("Backup", _code(applied["backup"] or "none: there was no file, or nothing was changed")),
+                ("Applied", _code(applied["at"])),
+            ),
+        )
+    if verified := _last(by_kind, "Verified"):
+        lines += ["", *(f"- {_code(sentence)}" for sentence in verified["sentences"])]
+    steps = [event.value for event in by_kind.get("ApplyStep", [])]
+    lines += ["", *(f"- {step['state']}: {_code(step['detail'])}" for step in steps)] if steps else []
+    return lines or ["Nothing was applied."]
+
+
+def _commands(by_kind: Kinds) -> list[str]:
+    commands = _last(by_kind, "Plan").get("keytool_commands") or []
+    return ["```sh", *commands, "```"] if commands else ["None."]
+
+
+def _certificates(by_kind: Kinds) -> list[str]:
+    rows = []
+    seen: set[str] = set()
+    for kind in ("Probe", "ProbeFailure"):
+        for event in by_kind.get(kind, []):
+            for position, encoded in enumerate(event.value["chain"]):
+                if encoded not in seen:
+                    seen.add(encoded)
+                    rows.append(_certificate_row(base64.b64decode(encoded), position))
+    return _table(("role", "subject", "issuer", "valid until (UTC)", "SHA-256"), rows) if rows else ["None was seen."]
+
+
+def _certificate_row(der: bytes, position: int) -> tuple[str, ...]:
+    try:
+        facts = certificate_facts(der)
+    except CertificateError as error:
+        return ("unreadable", _code(str(error)), "", "", _code(hashlib.sha256(der).hexdigest()))
+    until = f"{facts.not_after:%Y-%m-%d %H:%M}"
+    return role(facts, position), _code(facts.subject), _code(facts.issuer), until, _code(keytool_notation(facts.sha256))
+
+
+def _timeline(events: tuple[Event, ...]) -> list[str]:
+    return _table(("line", "time (UTC)", "event", "what"), ((str(e.number), e.at[:19], e.kind, _code(_gist(e))) for e in events))
+
+
+def _gist(event: Event) -> str:
+    value = event.value
+    for key in ("detail", "message", "text", "purpose", "url", "path", "home"):
+        if isinstance(value.get(key), str):
+            return visible(value[key], 120)
+    if isinstance(error := value.get("error"), dict):
+        return visible(error["message"], 120)
+    if isinstance(endpoint := value.get("endpoint"), dict):
+        return f"{endpoint['protocol']} {endpoint['security']} {endpoint['host']}:{endpoint['port']}"
+    return ""
+
+
+def _versions(by_kind: Kinds) -> list[str]:
+    opened = _last(by_kind, "Opened")
+    return [f"- {name}: {_code(text)}" for name, text in opened.get("versions", {}).items()]
+
+
+def _said(by_kind: Kinds, heading: str) -> list[str]:
+    said = (event.value for event in by_kind.get("Statement", []))
+    return [_code(statement["text"]) for statement in said if statement["heading"] == heading]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return lines + [f"| {' | '.join(cell.replace('|', '\\|') for cell in row)} |" for row in rows]
+
+
+def _code(text: object) -> str:
+    """Return text as a code span that nothing in the text can end."""
+    shown = visible(str(text), 2000)
+    if not shown:
+        return ""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
