@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from allegra_tls_kit.endpoint import Protocol
+from allegra_tls_kit.trust import diagnose
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.errors import ProbeError
     from allegra_tls_kit.preamble import Stage
+    from allegra_tls_kit.trust import Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +68,22 @@ class Progress:
     failed: int
     total: int
     seconds: float
+
+
+def identification(endpoint: Endpoint) -> str | None:
+    """Return the endpoint identification that Allegra's Java makes: LDAPS by JNDI checks the name, mail does not."""
+    return "LDAPS" if endpoint.protocol is Protocol.LDAP else None
+
+
+def judge(
+    result: Probe | ProbeFailure, anchors: Sequence[bytes], *, at: datetime | None = None, java_version: int = 17
+) -> Diagnosis:
+    """Judge what a server showed against the anchors (DER) of one truststore, as of the probe's moment unless `at` is given."""
+    return diagnose(
+        result.chain,
+        result.endpoint.identity,
+        anchors,
+        at=at or result.at,
+        endpoint_identification=identification(result.endpoint),
+        java_version=java_version,
+    )
