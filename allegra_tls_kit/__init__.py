@@ -1,1 +1,133 @@
-"""Probe servers, judge their certificates as the JVM would, and change keystores with a record."""
+"""Get a server's certificate trusted by Allegra's JVM: look, judge as Java would, plan, apply, verify, roll back, with a record.
+
+`import allegra_tls_kit as kit` gives every public name. Those that need pandas, ipywidgets or nbclient load them when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
+from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, check_fingerprint, keytool_notation
+from allegra_tls_kit.change import Verified, apply, verify
+from allegra_tls_kit.demo import Laboratory, demo
+from allegra_tls_kit.endpoint import Endpoint, Protocol, Security
+from allegra_tls_kit.errors import KitError
+from allegra_tls_kit.files import default_anchors, read_certificates, read_endpoints, read_keystore, read_truststore
+from allegra_tls_kit.journal import Journal
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
+from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
+from allegra_tls_kit.locate import Allegra, locate
+from allegra_tls_kit.plan import (
+    Action,
+    ActionKind,
+    Applied,
+    ImportChoice,
+    Plan,
+    plan_import,
+    plan_removal,
+    plan_rollback,
+    simulate,
+    suggest_alias,
+)
+from allegra_tls_kit.probe import probe, probe_all
+from allegra_tls_kit.record import Statement, change_record
+from allegra_tls_kit.report import show, show_candidates, show_server, show_survey
+from allegra_tls_kit.survey import Probe, ProbeFailure, Progress, judge
+from allegra_tls_kit.trust import Diagnosis, Finding, FindingCode, Severity, diagnose
+
+if TYPE_CHECKING:
+    from allegra_tls_kit.runbook import RecordFolder, open_journal, prerequisites, run_notebook, templates, write_record
+    from allegra_tls_kit.tables import certificates_frame, entries_frame, plan_frame, survey_frame
+    from allegra_tls_kit.widgets import ImportGuide
+
+__all__ = [
+    "Action",
+    "ActionKind",
+    "Allegra",
+    "AnchorCandidate",
+    "Applied",
+    "CertificateFacts",
+    "Diagnosis",
+    "Endpoint",
+    "Entry",
+    "EntryKind",
+    "Finding",
+    "FindingCode",
+    "ImportChoice",
+    "ImportGuide",
+    "Journal",
+    "JvmCase",
+    "JvmVerdict",
+    "KitError",
+    "Laboratory",
+    "Plan",
+    "Probe",
+    "ProbeFailure",
+    "Progress",
+    "Protocol",
+    "RecordFolder",
+    "Security",
+    "Severity",
+    "Snapshot",
+    "Statement",
+    "StoreType",
+    "Verified",
+    "anchor_candidates",
+    "apply",
+    "certificate_facts",
+    "certificates_frame",
+    "change_record",
+    "check_fingerprint",
+    "default_anchors",
+    "demo",
+    "diagnose",
+    "entries_frame",
+    "judge",
+    "jvm_verdicts",
+    "keytool_notation",
+    "locate",
+    "next_step",
+    "open_journal",
+    "plan_frame",
+    "plan_import",
+    "plan_removal",
+    "plan_rollback",
+    "prerequisites",
+    "probe",
+    "probe_all",
+    "read_certificates",
+    "read_endpoints",
+    "read_keystore",
+    "read_truststore",
+    "run_notebook",
+    "show",
+    "show_candidates",
+    "show_server",
+    "show_survey",
+    "simulate",
+    "suggest_alias",
+    "survey_frame",
+    "templates",
+    "verify",
+    "write_record",
+]
+
+_LOADED_LATER = {
+    "ImportGuide": "widgets",
+    "RecordFolder": "runbook",
+    "certificates_frame": "tables",
+    "entries_frame": "tables",
+    "open_journal": "runbook",
+    "plan_frame": "tables",
+    "prerequisites": "runbook",
+    "run_notebook": "runbook",
+    "survey_frame": "tables",
+    "templates": "runbook",
+    "write_record": "runbook",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _LOADED_LATER:
+        raise AttributeError(f"module 'allegra_tls_kit' has no attribute {name!r}")
+    return getattr(import_module(f"allegra_tls_kit.{_LOADED_LATER[name]}"), name)

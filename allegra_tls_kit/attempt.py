@@ -127,7 +127,11 @@ class Attempt:
             self._connect_until = now + (self.deadline - now) / len(self._addresses)
             family, host, tail = self._addresses.pop(0)
             self._address = host
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:  # an address of IPv6 on a machine without it; the next one may do
+                self._refusals.append(f"{host}: {error.strerror}")
+                continue
             sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
             code = sock.connect_ex((host, self._endpoint.port, *tail))
             if code in _IN_PROGRESS:
@@ -159,8 +163,10 @@ class Attempt:
     def _on_data(self, data: bytes) -> None:
         if self._tls is None:
             assert self._preamble is not None  # noqa: S101 - no plaintext without a preamble
-            reply = self._preamble.receive(data)
-            self._stage = self._preamble.stage
+            try:
+                reply = self._preamble.receive(data)
+            finally:  # greeting and refusal may come in one segment
+                self._stage = self._preamble.stage
             if self._preamble.done:
                 self._start_tls(self._preamble.rest)
             else:
@@ -179,6 +185,7 @@ class Attempt:
             self._incoming, self._outgoing, server_hostname=None if is_ip_address(name) else name
         )
         self._incoming.write(rest)
+        self._tls_bytes_seen = bool(rest)  # they were checked behind the go-ahead, and more of the same record may follow
         self._handshake()
 
     def _handshake(self) -> None:
@@ -229,7 +236,7 @@ class Attempt:
             endpoint=self._endpoint,
             at=datetime.now(UTC),
             stage=self._stage,
-            error=error,
+            error=error.with_traceback(None),  # its frames would keep sockets and buffers of the attempt alive
             chain=handshake.chain_of(self._tls) if self._tls is not None else (),
             address=self._address if self._stage not in (Stage.DNS, Stage.CONNECT) else None,
             transcript=self._transcript(),

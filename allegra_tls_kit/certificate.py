@@ -7,6 +7,7 @@ Rule 2: nothing that a certificate points at (AIA, OCSP, CRL) is ever fetched.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import warnings
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from allegra_tls_kit import ber
 from allegra_tls_kit.errors import CertificateError, FingerprintError
 from allegra_tls_kit.text import visible
 
@@ -37,6 +40,8 @@ SHA1_DIGITS = 40
 MD5_DIGITS = 32
 
 _PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CERTIFICATE|TRUSTED CERTIFICATE|PKCS7)-----.*?-----END \1-----", re.DOTALL)
+_FINGERPRINT_LABEL = r"^(certificate\s+)?(SHA-?256)?\s*(fingerprints?)?\s*(\(SHA-?256\))?\s*[:=]?\s*"
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 _EKU_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
     ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
@@ -100,7 +105,7 @@ def load(der: bytes) -> x509.Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
             return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise CertificateError(f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}") from None
 
 
@@ -115,7 +120,9 @@ def certificate_facts(der: bytes) -> CertificateFacts:
 
     def part(what: str, read: Callable[[x509.Certificate], _Value], otherwise: _Value) -> _Value:
         try:
-            return read(certificate)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a CN of a megabyte, a country of three letters: shown, not complained of
+                return read(certificate)
         except (
             ValueError,
             TypeError,
@@ -136,7 +143,7 @@ def certificate_facts(der: bytes) -> CertificateFacts:
         issuer=part("issuer", lambda c: visible(c.issuer.rfc4514_string()), ""),
         issuer_cn=part("issuer", lambda c: common_name(c.issuer), None),
         subject_alt_name=part("subjectAltName", _alternative_names, ()),
-        serial_number=f"{certificate.serial_number:x}",
+        serial_number=part("serial number", lambda c: f"{c.serial_number:x}", "unknown"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         self_signed=part("signature", lambda c: c.issuer == c.subject and is_signed_by(c, c.public_key()), False),  # noqa: FBT003
@@ -172,6 +179,8 @@ def is_signed_by(certificate: x509.Certificate, key: object) -> bool:
         match key, parameters:
             case rsa.RSAPublicKey(), padding.PKCS1v15() | padding.PSS() if digest is not None:
                 key.verify(signature, signed, parameters, digest)
+            case rsa.RSAPublicKey(), None if isinstance(digest, hashes.MD5):  # whose padding `cryptography` does not tell
+                key.verify(signature, signed, padding.PKCS1v15(), digest)
             case ec.EllipticCurvePublicKey(), ec.ECDSA():
                 key.verify(signature, signed, parameters)
             case dsa.DSAPublicKey(), None if digest is not None:
@@ -196,7 +205,7 @@ def reference_fingerprint(text: str) -> str:
     Reads keytool's, OpenSSL's (`sha256 Fingerprint=…`), Ansible's and bare hex, with colons, hyphens, dots or blanks between.
     Raises FingerprintError for SHA-1, MD5, prefixes and anything else: none of these is proof.
     """
-    value = re.sub(r"^\s*(SHA-?256)?\s*(fingerprints?)?\s*[:=]?\s*", "", text.strip(), flags=re.IGNORECASE)
+    value = re.sub(_FINGERPRINT_LABEL, "", text.strip(), flags=re.IGNORECASE)
     digits = re.sub(r"[\s:.\-]", "", value).lower()
     if len(digits) == SHA256_DIGITS and re.fullmatch(r"[0-9a-f]+", digits):
         return digits
@@ -230,16 +239,21 @@ def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
         )
     try:
         blocks = [match[0] for match in _PEM.finditer(data)]
-        found = [certificate for block in blocks for certificate in _from_pem(block)] if blocks else _from_der(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PKCS7 in BER, serial numbers of zero: they are read all the same
+            found = [certificate for block in blocks for certificate in _from_pem(block)] if blocks else _from_der(data)
         return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise CertificateError(f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})") from None
 
 
 def _from_pem(block: bytes) -> list[x509.Certificate]:
     if b"PKCS7" in block[:30]:
         return pkcs7.load_pem_pkcs7_certificates(block)
-    return [x509.load_pem_x509_certificate(re.sub(rb"(BEGIN|END) (X509|TRUSTED) ", rb"\1 ", block))]
+    if b"TRUSTED" in block[:30]:
+        certificate, *_openssl_trust_settings = ber.elements(base64.b64decode(block.split(b"-----")[2]))
+        return [x509.load_der_x509_certificate(certificate.raw)]
+    return [x509.load_pem_x509_certificate(block)]
 
 
 def _from_der(data: bytes) -> list[x509.Certificate]:
@@ -293,8 +307,13 @@ def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
 def _general_name(name: x509.GeneralName) -> str:
     kinds: dict[type[x509.GeneralName], str] = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.RFC822Name: "email"}
     kind = kinds.get(type(name), type(name).__name__)
-    value = name.value.rfc4514_string() if isinstance(name.value, x509.Name) else str(name.value)
-    return f"{kind}:{visible(value)}"
+    match name.value:
+        case x509.Name() as value:
+            return f"{kind}:{visible(value.rfc4514_string())}"
+        case x509.ObjectIdentifier() as value:
+            return f"{kind}:{value.dotted_string}"
+        case value:
+            return f"{kind}:{visible(str(value))}"
 
 
 def _access_addresses(certificate: x509.Certificate) -> dict[x509.ObjectIdentifier, str]:

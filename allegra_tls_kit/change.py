@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit import keystore, swap
+from allegra_tls_kit.endpoint import Protocol
 from allegra_tls_kit.errors import JavaError, KitError, LocateError, NotConfirmed, NotWritable, PlanRefused, UnexpectedOutcome
 from allegra_tls_kit.files import read_keystore, read_keystore_bytes
 from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
@@ -79,7 +80,7 @@ def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: 
     if password is not None:
         read_keystore(store, password)
     allegra = _allegra(store)
-    effective = _effective(read_keystore(store), allegra)
+    effective = _effective(read_keystore(store), endpoint, allegra)
     (result,) = probe_all((endpoint,))
     journal.keep(result)
     diagnosis = journal.keep(judge(result, effective.anchors)) if result.chain else None
@@ -127,15 +128,16 @@ class _Change:
         digest = hashlib.sha256(candidate).hexdigest()
         prepared = swap.prepare(self._target, candidate, state)
         try:
-            if data is not None:
+            if data is not None and state is not None:
+                swap.keep_copy(self._target, data, state, self._beside("bak"))
                 self._backup = self._beside("bak")
-                swap.put_in_place(swap.prepare(self._target, data, state), self._backup)
             self._step(ApplyState.PREPARED, digest, f"{prepared.name} holds the new store and reads back as planned")
             require_fresh(self._plan, self._read(read_keystore_bytes(self._target)))
-            swap.put_in_place(prepared, self._target)
+            prepared.replace(self._target)
             self._in_place = True
         finally:
             prepared.unlink(missing_ok=True)
+        swap.sync_folder(self._target.parent)
         self._require_live(digest)
         return self._finished(digest)
 
@@ -157,15 +159,16 @@ class _Change:
     def _removed(self) -> Applied:
         self._backup = self._beside("removed")
         self._step(ApplyState.PREPARED, None, f"the store goes to {self._backup.name}")
-        swap.put_in_place(self._target, self._backup)
+        self._target.replace(self._backup)
         self._in_place = True
+        swap.sync_folder(self._target.parent)
         return self._finished(None)
 
     def _require_live(self, digest: str) -> None:
         live = read_keystore_bytes(self._target)
         if live is None or hashlib.sha256(live).hexdigest() != digest:
             raise UnexpectedOutcome(
-                f"it was replaced as planned and does not hold that now, somebody else has written it; before it was {self._backup}"
+                f"it was replaced as planned and does not hold that now: somebody else wrote it; before it was {self._backup}"
             )
 
     def _finished(self, digest: str | None) -> Applied:
@@ -189,10 +192,15 @@ def _allegra(store: Path) -> Allegra | None:
     return None
 
 
-def _effective(snapshot: Snapshot, allegra: Allegra | None) -> Snapshot:
+def _effective(snapshot: Snapshot, endpoint: Endpoint, allegra: Allegra | None) -> Snapshot:
+    """Return the store that Java reads: this one, or the runtime's where it does not exist.
+
+    For LDAPS the missing file stays named in `javax.net.ssl.trustStore`, and Java then passes over a jssecacerts.
+    """
     if snapshot.exists or allegra is None or allegra.cacerts is None:
         return snapshot
-    return read_keystore(allegra.cacerts.path)
+    shadowed = allegra.cacerts.shadows if endpoint.protocol is Protocol.LDAP else None
+    return read_keystore(shadowed or allegra.cacerts.path)
 
 
 def _ask_jvm(

@@ -72,6 +72,9 @@ _SECURITY_WORDS = {
     "ssl": Security.IMPLICIT_TLS,
 }
 
+_JOINERS = "[\u200c\u200d]"
+"""Invisible, and letters all the same in the scripts that need them (RFC 5892, appendix A.1)."""
+
 _URL = re.compile(
     r"(?P<scheme>[a-z0-9+.-]+)://(?P<host>\[[^\]]*\]|[^:/?#\[\]@]*)(?::(?P<port>[^/?#@]*))?/?(?:\?server_name=(?P<name>[^&#]*))?",
     re.IGNORECASE,
@@ -159,10 +162,15 @@ def ascii_name(host: str) -> str:
     """Return the host in lower-case ASCII: A-labels by IDNA 2008 (UTS 46 mapping), an address in its shortest form.
 
     An underscore is let through: such hosts exist, and Java's own refusal of them is a finding, not our error.
-    Raises EndpointError for what is neither a name nor an address, so also for anything that could be a path.
+    Raises EndpointError for what is neither a name nor an address, so also for anything that could be a path, and for a name
+    with invisible characters, which UTS 46 would drop and a file name would keep.
     """
-    if is_ip_address(host):
+    if "@" in host:
+        raise EndpointError("a user name or password has no place in a host; write the name or address alone")
+    if is_ip_address(host) and re.fullmatch(r"[^%]*(%[a-zA-Z0-9_.-]+)?", host):  # a zone could hold anything but / and %
         return str(ipaddress.ip_address(host))
+    if not re.sub(_JOINERS, "", host).isprintable():
+        raise EndpointError(f"{visible(host)!r} has an invisible character in it; type the name anew")
     name = host.rstrip(".") if host.endswith(".") and not host.endswith("..") else host
     try:
         if not name.isascii():
@@ -189,19 +197,27 @@ def parse_endpoints(text: str, source: str) -> tuple[Endpoint, ...]:
         raise EndpointError(f"{source}: no endpoint in it; write one URL a line, for example imaps://mail.example.com:993")
     header = lines[0][1].lower()
     is_table = "://" not in header and "host" in re.split(r"[,;]", header.replace(" ", "").replace('"', ""))
-    return _collected(_table_rows(lines), _from_row, source) if is_table else _collected(lines, _from_line, source)
+    return _collected(_table_rows(lines, source), _from_row, source) if is_table else _collected(lines, _from_line, source)
 
 
 def _says_something(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _table_rows(lines: list[tuple[int, str]]) -> list[tuple[int, dict[str, str]]]:
+def _table_rows(lines: list[tuple[int, str]], source: str) -> list[tuple[int, dict[str, str]]]:
     delimiter = ";" if ";" in lines[0][1] else ","
-    header, *rows = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True)
-    names = [name.strip().lower() for name in header]
-    cells = [dict(zip(names, (cell.strip() for cell in row), strict=False)) for row in rows]
-    return [(number, row) for (number, _), row in zip(lines[1:], cells, strict=False)]
+    # Strict, because a quotation mark that is never closed would swallow the rows below it.
+    reader = csv.reader((line for _, line in lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    begin = 0
+    try:
+        for cells in reader:
+            rows.append((lines[begin][0], [cell.strip() for cell in cells]))
+            begin = reader.line_num  # a quoted cell may reach over several lines
+    except csv.Error as error:
+        raise EndpointError(f"{source}, line {lines[begin][0]}: not CSV: {error}") from None
+    names = [name.lower() for name in rows[0][1]]
+    return [(number, dict(zip(names, cells, strict=False))) for number, cells in rows[1:]]
 
 
 def _collected(rows: list[tuple[int, _Row]], read: Callable[[_Row], Endpoint], source: str) -> tuple[Endpoint, ...]:
@@ -221,7 +237,7 @@ def _collected(rows: list[tuple[int, _Row]], read: Callable[[_Row], Endpoint], s
 
 
 def _from_line(line: str) -> Endpoint:
-    return Endpoint.parse(line.split(" #", maxsplit=1)[0])
+    return Endpoint.parse(re.split(r"\s#", line, maxsplit=1)[0])
 
 
 def _from_row(row: dict[str, str]) -> Endpoint:
@@ -240,7 +256,7 @@ def _from_row(row: dict[str, str]) -> Endpoint:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:6]) <= HIGHEST_PORT:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= HIGHEST_PORT:
         raise EndpointError(f"port {visible(text)!r} is not a number between 1 and {HIGHEST_PORT}")
     return int(text)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from allegra_tls_kit import keystore
 from allegra_tls_kit.certificate import certificates_in
 from allegra_tls_kit.endpoint import Endpoint, parse_endpoints
-from allegra_tls_kit.errors import CertificateError, EndpointError, UnreadableKeystore
+from allegra_tls_kit.errors import CertificateError, EndpointError, LocateError, UnreadableKeystore
+from allegra_tls_kit.locate import Allegra, find_jvms, locate
 from allegra_tls_kit.secret import PasswordSource, obtain
 
 if TYPE_CHECKING:
@@ -42,6 +43,25 @@ def read_keystore(path: str | os.PathLike[str], password: PasswordSource = None)
     """
     path = Path(path)
     return keystore.read(read_keystore_bytes(path), path, obtain(password, f"Password of {path.name}"))
+
+
+def read_truststore(path: str | os.PathLike[str] = "") -> keystore.Snapshot | None:
+    """Read the truststore to judge by: this file, or else what the Java of this host trusts by itself; None where there is none.
+
+    The Java of the running Allegra comes first, then JAVA_HOME, then PATH. Read without a password, as Allegra does.
+    """
+    if str(path):
+        return read_keystore(path)
+    try:
+        jvms = locate().jvms
+    except LocateError:
+        jvms = find_jvms()
+    return read_keystore(jvms[0].cacerts.path) if jvms else None
+
+
+def default_anchors(allegra: Allegra) -> tuple[bytes, ...]:
+    """Return the certificates (DER) that Allegra's Java trusts by itself, from its cacerts; empty where no Java was found."""
+    return () if allegra.cacerts is None else read_keystore(allegra.cacerts.path).anchors
 
 
 def read_keystore_bytes(path: Path) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from allegra_tls_kit.text import visible
 if TYPE_CHECKING:
     from allegra_tls_kit.keystore import Edit
 
-LONGEST_ALIAS = 65_535  # bytes, by the two octets of its length
+logging.getLogger("javaobj").addHandler(logging.NullHandler())  # it would dump a damaged JCEKS file to stderr
 
 
 def read(data: bytes, source: str, password: str | None) -> tuple[tuple[Entry, ...], bool, tuple[str, ...]]:
@@ -25,8 +26,8 @@ def read(data: bytes, source: str, password: str | None) -> tuple[tuple[Entry, .
     is_jks = store.store_type == "jks"
     entries = tuple(_entry(alias, item, source, is_jks=is_jks) for alias, item in store.entries.items())
     notes = [] if is_jks else ["Java does not read JCEKS as a truststore unless it is told the type; Allegra does not tell it"]
-    if len({entry.alias for entry in entries}) < len(entries):
-        notes.append("two aliases differ in case only; Java sees one of them")
+    if is_jks and any(alias != alias.lower() for alias in store.entries):
+        notes.append("an alias in it has upper-case letters; Java looks for it in lower case and does not find it")
     if not any(entry.anchor for entry in entries):
         notes.append("Java finds nothing to trust in this file (the trustAnchors parameter must be non-empty)")
     return entries, False, tuple(notes)
@@ -44,19 +45,13 @@ def rewrite(data: bytes | None, source: str, password: str | None, edit: Edit) -
         store = _load(data, source, password)
     lowered = {alias.lower() for alias in store.entries}
     if len(lowered) < len(store.entries):
-        raise WouldLose(
-            f"{source}: two aliases differ in case only, and Java would drop one; rename it with keytool -changealias"
-        )
+        raise WouldLose(f"{source}: two aliases differ in case only, and Java finds one of them; make the store anew")
     for alias in [alias for alias in store.entries if alias.lower() in edit.remove]:
         del store.entries[alias]
     stamp = int(edit.at.timestamp() * 1000)
     for alias, certificate in edit.add.items():
-        if len(alias.encode()) > LONGEST_ALIAS or any(ord(character) > 0xFFFF for character in alias):  # noqa: PLR2004
-            raise WouldLose(
-                f"{source}: alias {visible(alias)!r} cannot be written so that Java reads it; choose letters and digits"
-            )
-        item = jks.TrustedCertEntry(alias=alias, timestamp=stamp, store_type="jks", type="X.509", cert=certificate)
-        store.entries[alias] = item
+        item = jks.TrustedCertEntry(alias=alias.lower(), timestamp=stamp, store_type="jks", type="X.509", cert=certificate)
+        store.entries[alias.lower()] = item
     return bytes(store.saves(password))
 
 
@@ -67,22 +62,25 @@ def _load(data: bytes, source: str, password: str | None) -> Any:  # noqa: ANN40
         raise WrongPassword(
             f"{source}: the password is wrong, or the file was altered; check where the password comes from"
         ) from None
-    except (jks.KeystoreException, ValueError, IndexError, MemoryError, UnicodeError) as error:
+    except Exception as error:  # noqa: BLE001 - javaobj, which takes the secret keys of JCEKS apart, raises anything at all
         raise UnreadableKeystore(f"{source}: a damaged keystore: {visible(str(error), 120)}; restore a backup") from None
 
 
 def _entry(alias: str, item: Any, source: str, *, is_jks: bool) -> Entry:  # noqa: ANN401 - pyjks has no types
     created = _date(item.timestamp)
+    anchor = is_jks and alias == alias.lower()
     if isinstance(item, jks.TrustedCertEntry):
         _whole(item.cert, source, alias)
-        return Entry(alias.lower(), EntryKind.TRUSTED, item.cert, hashlib.sha256(item.cert).hexdigest(), is_jks, created)
+        return Entry(alias.lower(), EntryKind.TRUSTED, item.cert, hashlib.sha256(item.cert).hexdigest(), anchor, created)
     if isinstance(item, jks.PrivateKeyEntry):
         chain = [certificate for _, certificate in item.cert_chain]
         for certificate in chain:
             _whole(certificate, source, alias)
         content = _digest(item._encrypted, *chain)  # noqa: SLF001 - the encrypted key, compared and never opened
-        return Entry(alias.lower(), EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, is_jks and bool(chain), created)
-    return Entry(alias.lower(), EntryKind.SECRET_KEY, None, _digest(repr(vars(item)).encode()), False, created)  # noqa: FBT003
+        return Entry(alias.lower(), EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, anchor and bool(chain), created)
+    sealed = item._encrypted  # noqa: SLF001 - as above
+    content = _digest(bytes(sealed.encryptedContent or b""), bytes(sealed.encodedParams or b""))
+    return Entry(alias.lower(), EntryKind.SECRET_KEY, None, content, False, created)  # noqa: FBT003
 
 
 def _whole(certificate: bytes, source: str, alias: str) -> None:

@@ -13,10 +13,13 @@ import ssl
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from allegra_tls_kit.errors import JournalError
 from allegra_tls_kit.record import Opened, event_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _Value = TypeVar("_Value")
 
@@ -66,6 +69,10 @@ class Journal:
             raise JournalError(f"{self.path}: somebody else writes to this journal; use one of your own")
         self._previous, self._size = hashlib.sha256(line).hexdigest(), self._size + len(line) + 1
         return value
+
+    def keep_all(self, values: Iterable[_Value]) -> tuple[_Value, ...]:
+        """Write each value as an event of its own, and return them all."""
+        return tuple(self.keep(value) for value in values)
 
 
 def _tail(path: Path) -> tuple[str | None, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.errors import UnreadableKeystore
+from allegra_tls_kit.errors import PlanRefused, UnreadableKeystore, WouldLose
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_PASSWORD = "changeit"  # noqa: S105 - Java's published default, a convention and no secret
+LONGEST_ALIAS = 65_535  # bytes, by the two octets of its length in JKS
 
 
 class StoreType(StrEnum):
@@ -135,11 +136,25 @@ def read(data: bytes | None, path: Path, password: str | None = None) -> Snapsho
 def rewrite(data: bytes | None, path: Path, password: str | None, edit: Edit) -> bytes:
     """Return the bytes of the keystore with the edit made and all else kept; a file that is not there becomes JKS.
 
-    Raises PasswordNeeded where the seal has to be renewed and no password is given, WrongPassword, and WouldLose where it cannot
-    be done without loss.
+    Raises PasswordNeeded where the seal has to be renewed and no password is given, WrongPassword, PlanRefused for an alias that
+    is taken, and WouldLose where it cannot be done without loss.
     """
     from allegra_tls_kit import jks_format, pkcs12_format  # noqa: PLC0415 - as above
 
+    taken = {entry.alias for entry in read(data, path, password).entries} - edit.remove
+    for alias in edit.add:
+        if not _java_reads(alias):
+            raise WouldLose(
+                f"{path}: alias {visible(alias)!r} cannot be written so that Java reads it; choose letters and digits"
+            )
+        if alias.lower() in taken:
+            raise PlanRefused(f"{path}: alias {visible(alias)!r} is taken; choose another, nothing is replaced silently")
+        taken.add(alias.lower())
     if data is not None and store_type_of(data, str(path)) is StoreType.PKCS12:
         return pkcs12_format.rewrite(data, str(path), password, edit)
     return jks_format.rewrite(data, str(path), password, edit)
+
+
+def _java_reads(alias: str) -> bool:
+    """Tell whether Java reads an alias back: no characters beyond the first plane, no halves of any, and not too long."""
+    return all(c < "\ud800" or "\udfff" < c <= "\uffff" for c in alias) and len(alias.encode()) <= LONGEST_ALIAS

@@ -156,6 +156,8 @@ class ImportChoice:
         Raises FingerprintError where no reference was given, it does not match, or the certificate is not among the candidates,
         as when the server has got another one since.
         """
+        if not self.certificate:
+            raise FingerprintError("no certificate was chosen; where the form offers none, no import would help this server")
         chosen = next((der for der in candidates if sha256_of(der) == self.certificate.lower()), None)
         if chosen is None:
             raise FingerprintError(
@@ -188,7 +190,8 @@ def plan_import(snapshot: Snapshot, certificates: Iterable[bytes], *, purpose: s
         raise PlanRefused(f"{snapshot.path}: no certificate to import")
     names = tuple(suggest_alias(der) for der in wanted) if aliases is None else tuple(alias.lower() for alias in aliases)
     if len(names) != len(wanted) or len(set(names)) != len(names):
-        raise PlanRefused(f"{count(len(wanted), 'certificate')} and {len(set(names))} different aliases do not fit; give each one its own")
+        wrong = f"{count(len(wanted), 'certificate')} and {len(set(names))} different aliases do not fit"
+        raise PlanRefused(f"{snapshot.path}: {wrong}; give each one its own")
     _require_writable_form(snapshot)
     return Plan(snapshot, purpose, tuple(_import_action(snapshot, alias, der) for alias, der in zip(names, wanted, strict=True)))
 

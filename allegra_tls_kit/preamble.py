@@ -91,7 +91,7 @@ class Preamble:
     @property
     def pending(self) -> str:
         """What has come of an unfinished reply, made visible; for the error of a dialogue that ends here."""
-        return visible(self._inbox.decode("latin-1"), 80)
+        return visible(self._inbox[:LONGEST_LINE].decode("latin-1"), 80)
 
     # What the dialogues below are written in.
 
@@ -168,7 +168,8 @@ _GREETINGS = (
 
 
 def _unexpected(expected: str, seen: str) -> ProbeError:
-    speaks = next((name for start, name, _ in _GREETINGS[:3] if seen.startswith(start.decode())), None)
+    # Of LDAP's first two bytes the second is compared too: what they begin is all there is.
+    speaks = next((name for start, name, _ in _GREETINGS[:3] if seen and start.decode().startswith(seen[: len(start)])), None)
     hint = f"; this looks like {speaks}" if speaks and speaks.split()[0] not in expected else "; check the port and the protocol"
     return UnexpectedReply(f"{expected} was expected, the server says {visible(seen)!r}{hint}")
 
@@ -226,11 +227,12 @@ def _imap(talk: Preamble) -> Generator[None, None, None]:
 
 
 def _imap_response(talk: Preamble) -> Generator[None, None, str]:
-    response = yield from talk.line()
-    while literal := re.search(r"\{(\d{1,9})\+?\}$", response):  # RFC 9051, 4.3: so many bytes, then the line goes on
+    lines = [(yield from talk.line())]
+    while literal := re.search(r"\{(\d{1,9})\+?\}$", lines[-1]):  # RFC 9051, 4.3: so many bytes, then the line goes on
         yield from talk.take(int(literal[1]))
-        response = response[: literal.start()] + (yield from talk.line())
-    return response
+        lines[-1] = lines[-1][: literal.start()]
+        lines.append((yield from talk.line()))
+    return "".join(lines)
 
 
 def _pop3(talk: Preamble) -> Generator[None, None, None]:

@@ -57,7 +57,7 @@ def probe_all(
     wanted = tuple(endpoints)
     if not wanted:
         raise EndpointError("there is no endpoint to probe; an empty list is more often a mistake than a wish")
-    if timeout <= 0 or in_flight < 1:
+    if not timeout > 0 or in_flight < 1:  # so that NaN is refused too
         raise ValueError(f"timeout ({timeout}) and in_flight ({in_flight}) must be positive")
     return _Run(wanted, timeout, in_flight, progress).results()
 

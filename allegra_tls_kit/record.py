@@ -96,7 +96,7 @@ def read_events(data: bytes) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     events: list[Event] = []
     faults: list[str] = []
     previous: str | None = None
-    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), 1):
         try:
             raw = json.loads(line)
             events.append(Event(number, str(raw["at"]), str(raw["kind"]), dict(raw["value"])))
@@ -266,7 +266,7 @@ def _timeline(events: tuple[Event, ...]) -> list[str]:
 
 def _gist(event: Event) -> str:
     value = event.value
-    for key in ("detail", "message", "text", "purpose", "url", "path", "home"):
+    for key in ("detail", "message", "text", "purpose", "certificate", "sha256", "path", "home", "operator"):
         if isinstance(value.get(key), str):
             return visible(value[key], 120)
     if isinstance(error := value.get("error"), dict):

@@ -5,6 +5,7 @@ The threads are daemons: a resolver that hangs for half a minute must not keep t
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -27,12 +28,14 @@ class Resolver:
     def __init__(self) -> None:
         """Open the signal; threads start with the first names."""
         self.signal, self._bell = socket.socketpair()
-        self.signal.setblocking(False)  # noqa: FBT003 - the signature is the standard library's
+        for end in (self.signal, self._bell):
+            end.setblocking(False)  # noqa: FBT003 - the signature is the standard library's
         self._names: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._answers: deque[tuple[str, list[SocketAddress] | ProbeError]] = deque()
         self._known: dict[str, list[SocketAddress] | ProbeError] = {}
         self._askers: dict[str, list[Any]] = {}
         self._threads = 0
+        self._closing = threading.Lock()
 
     def resolve(self, name: str, asker: object) -> list[SocketAddress] | ProbeError | None:
         """Return the addresses of a name or the error, if already known; None where `resolved` will tell the asker."""
@@ -65,15 +68,18 @@ class Resolver:
         """Let the threads go; one that waits for an answer ends when it comes."""
         for _ in range(self._threads):
             self._names.put(None)
-        self.signal.close()
+        with self._closing:
+            self.signal.close()
+            self._bell.close()
 
     def _work(self) -> None:
         while (name := self._names.get()) is not None:
             self._answers.append((name, _look_up(name)))
-            try:
-                self._bell.send(b".")
-            except OSError:
-                return  # closed: nobody waits any more
+            with self._closing:
+                if self._bell.fileno() < 0:
+                    return  # closed: nobody waits any more
+                with contextlib.suppress(BlockingIOError):  # as many rings as fit wait to be heard: one is enough
+                    self._bell.send(b".")
 
 
 def _look_up(name: str) -> list[SocketAddress] | ProbeError:

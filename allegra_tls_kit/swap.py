@@ -41,7 +41,9 @@ def locked(path: Path) -> Iterator[None]:
     except Timeout:
         raise KeystoreLocked(f"{path}: another change to it has been going on for {LOCK_PATIENCE:g} s; look who it is") from None
     except OSError as error:
-        raise NotWritable(f"{path}: its folder cannot be written by this user: {error.strerror or error}") from None
+        raise NotWritable(
+            f"{path}: this user may not write its folder, or the lock file in it: {error.strerror or error}"
+        ) from None
     try:
         yield
     finally:
@@ -81,10 +83,15 @@ def prepare(path: Path, data: bytes, like: os.stat_result | None) -> Path:
     return prepared
 
 
-def put_in_place(prepared: Path, path: Path) -> None:
-    """Rename a prepared file over `path`, and bring the folder to the disk."""
-    prepared.replace(path)
-    _sync_folder(path.parent)
+def keep_copy(path: Path, data: bytes, like: os.stat_result, copy: Path) -> None:
+    """Write data to `copy`, in the folder of `path` and through to the disk; it is as `path` in all else, or not there."""
+    prepared = prepare(path, data, like)
+    try:
+        prepared.replace(copy)
+    except BaseException:
+        prepared.unlink(missing_ok=True)
+        raise
+    sync_folder(copy.parent)
 
 
 def _keep_what_it_is(prepared: Path, path: Path, like: os.stat_result | None) -> None:
@@ -92,21 +99,33 @@ def _keep_what_it_is(prepared: Path, path: Path, like: os.stat_result | None) ->
         prepared.chmod(NEW_FILE_MODE)
         return
     prepared.chmod(stat.S_IMODE(like.st_mode))
-    if hasattr(os, "chown") and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+    made = prepared.stat()
+    if hasattr(os, "chown") and (like.st_uid, like.st_gid) != (made.st_uid, made.st_gid):
         try:
             os.chown(prepared, like.st_uid, like.st_gid)
         except PermissionError:
             raise NotWritable(f"{path}: its owner and group cannot be kept by this user; run the change as its owner") from None
-    if hasattr(os, "listxattr"):
-        for attribute in os.listxattr(path):
-            try:
-                os.setxattr(prepared, attribute, os.getxattr(path, attribute))
-            except OSError as error:
-                if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                    raise
+    for attribute in _attributes(path):
+        try:
+            os.setxattr(prepared, attribute, os.getxattr(path, attribute))
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise
 
 
-def _sync_folder(folder: Path) -> None:
+def _attributes(path: Path) -> list[str]:
+    if not hasattr(os, "listxattr"):
+        return []  # only Linux has them
+    try:
+        return os.listxattr(path)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, so that a rename outlasts a power failure."""
     if not hasattr(os, "O_DIRECTORY"):
         return  # Windows has no such thing
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -41,4 +41,4 @@ def count(number: int, noun: str) -> str:
     """Return `1 entry`, `2 entries`: a number with its noun."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+    return f"{number:,} {noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{number:,} {noun}s"

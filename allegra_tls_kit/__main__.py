@@ -1,0 +1,134 @@
+"""The kit in a shell: `demo`, `lab`, `probe URL…`, `run NOTEBOOK -p name=value`.
+
+Exit status: 0 all is well; 1 a server is not trusted or not reached, or a run stopped; 2 the call itself is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allegra_tls_kit.endpoint import Endpoint
+from allegra_tls_kit.errors import EndpointError, KitError, RunbookError
+from allegra_tls_kit.files import read_endpoints, read_truststore
+from allegra_tls_kit.probe import probe_all
+from allegra_tls_kit.report import show_server, show_survey
+from allegra_tls_kit.survey import Probe, judge
+from allegra_tls_kit.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DETAILED = 3
+"""So many servers are shown at full length, more of them as a table."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (EndpointError, RunbookError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KitError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m allegra_tls_kit", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    probe = commands.add_parser("probe", help="look at servers: chain, Java's verdict, what to do next")
+    probe.add_argument("url", nargs="+", help="smtp://mail.example.com:587, ldaps://10.0.0.5 …, or a file with a list of them")
+    probe.add_argument(
+        "--truststore", default="", help="judge against this keystore instead of the cacerts of the Java found here"
+    )
+    probe.add_argument("--timeout", type=float, default=10.0, metavar="S", help="total for each server in seconds (default 10)")
+    probe.set_defaults(run=_probe)
+
+    demo = commands.add_parser("demo", help="play a whole import against the embedded laboratory, unattended")
+    demo.set_defaults(run=_demo)
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the first notebook, in a work folder of copies")
+    lab.add_argument("--folder", type=Path, default=Path("allegra-tls-notebooks"), help="the work folder (default %(default)s)")
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    lab.set_defaults(run=_lab)
+
+    run = commands.add_parser("run", help="execute a notebook unattended, with its record")
+    run.add_argument("notebook", help="a name such as 20_import_certificate, or a path")
+    run.add_argument(
+        "-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook"
+    )
+    run.add_argument("--records", type=Path, help="where record folders are made (default $ALLEGRA_TLS_RECORDS or your home)")
+    run.set_defaults(run=_run)
+    return parser
+
+
+def _probe(options: argparse.Namespace) -> int:
+    endpoints = [endpoint for argument in options.url for endpoint in _endpoints(argument)]
+    anchors = _anchors(options.truststore)
+    results = probe_all(endpoints, timeout=options.timeout)
+    judged = [(result, judge(result, anchors) if result.chain and anchors is not None else None) for result in results]
+    if len(judged) > DETAILED:
+        print(show_survey(results, anchors))
+    else:
+        print("\n\n".join(str(show_server(result, diagnosis)) for result, diagnosis in judged))
+    well = all(isinstance(r, Probe) and (diagnosis is None or diagnosis.trusted) for r, diagnosis in judged)
+    return 0 if well else 1
+
+
+def _endpoints(argument: str) -> Sequence[Endpoint]:
+    return (Endpoint.parse(argument),) if "://" in argument or not Path(argument).is_file() else read_endpoints(argument)
+
+
+def _anchors(truststore: str) -> tuple[bytes, ...] | None:
+    """Return the anchors to judge by, saying where they are from; None where there is neither a store nor a Java."""
+    store = read_truststore(truststore)
+    if store is None:
+        print("Not judged: no Java was found here; name a keystore with --truststore.\n")
+        return None
+    print(f"Judged against {store.path}: {count(len(store.anchors), 'anchor')} that Java sees without a password.\n")
+    return store.anchors
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    from allegra_tls_kit.walk import walk_through  # noqa: PLC0415 - the laboratory is built for this command alone
+
+    return 0 if walk_through() else 1
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from allegra_tls_kit.runbook import copy_notebooks  # noqa: PLC0415 - only this command copies
+
+    first = copy_notebooks(options.folder)
+    print(f"Work in {first.parent.resolve()}: the notebooks there are copies, and stay when you come back.")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parent.resolve()}"]
+    command += [f"--LabApp.default_url=/lab/tree/{first.name}", *(["--no-browser"] if options.no_browser else [])]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - this program becomes JupyterLab, so that Ctrl-C and its end are JupyterLab's
+
+
+def _run(options: argparse.Namespace) -> int:
+    from allegra_tls_kit.runbook import records_folder, run_notebook  # noqa: PLC0415 - nbclient is slow to load
+
+    parameters = {}
+    for pair in options.parameters:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise RunbookError("write parameters as -p NAME=VALUE")
+        parameters[name] = value
+    done = run_notebook(options.notebook, options.records or records_folder(), parameters)
+    print(f"Done. Record: {done.record}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

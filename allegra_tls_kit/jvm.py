@@ -1,0 +1,214 @@
+"""The JDK's own programs: the JVM asked for its verdict, and keytool on a copy of a keystore.
+
+Rule 1: the only module that starts programs; each gets no standard input, a heap limit, a time limit and English messages.
+Rule 2: a password reaches keytool through the environment of that one process, never through a command line, a file or a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allegra_tls_kit.errors import JavaError
+from allegra_tls_kit.text import count, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SECONDS = 60.0
+"""For one start of a program of the JDK; on an idle machine it takes about half a second."""
+SECONDS_A_CASE = 0.1
+HEAP = "-Xmx512m"
+MOST_OUTPUT = 16 * 2**20
+_MAGIC = 0x41544B31
+_STORE_PASSWORD = "ALLEGRA_TLS_KIT_STOREPASS"  # noqa: S105 - the name of a variable
+_FROM_OUTSIDE = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+_ANSWER = re.compile(r"T|F ([A-Za-z0-9+/]*={0,2})")
+_PASSWORDLESS = ("-J-Dkeystore.pkcs12.macAlgorithm=NONE", "-J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE")
+
+
+@dataclass(frozen=True, slots=True)
+class JvmCase:
+    """One question for the JVM: whether it would trust this chain with this store.
+
+    `chain` is DER, leaf first; `store` the keystore file; `endpoint_identification` `HTTPS`, `LDAPS` or None.
+    """
+
+    chain: tuple[bytes, ...] = field(repr=False)
+    store: Path
+    server_name: str | None = None
+    endpoint_identification: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JvmVerdict:
+    """The JVM's answer; `message` is its own sentence, made visible, None where it trusts."""
+
+    trusted: bool
+    message: str | None
+
+
+def find_java(java: Path | None = None) -> Path:
+    """Return the `java` executable: the one given (or the home given), else JAVA_HOME's, else the one on PATH.
+
+    Raises JavaError where there is none; what was given is never replaced by another.
+    """
+    name = "java.exe" if os.name == "nt" else "java"
+    given = java if java is not None else Path(os.environ["JAVA_HOME"]) if os.environ.get("JAVA_HOME") else None
+    if given is None:
+        found = shutil.which("java")
+        if found is None:
+            raise JavaError("no java found: neither JAVA_HOME is set nor is java on PATH; name the Java that Allegra runs on")
+        return Path(found)
+    executable = given / "bin" / name if given.is_dir() else given
+    if not (executable.is_file() and os.access(executable, os.X_OK)):
+        raise JavaError(f"{visible(str(executable))} is no executable; name the java program or the home of a Java installation")
+    return executable
+
+
+def jvm_verdicts(cases: Sequence[JvmCase], *, java: Path | None = None) -> list[JvmVerdict]:
+    """Ask a real JVM for its verdict on every case, in their order, in one start.
+
+    Each store is read as Allegra reads it, without a password; the time is the machine's own. A store that the JVM cannot read, or
+    that cannot be opened, is a verdict with that message; Allegra itself would take the JVM's own cacerts for a missing file.
+    Only the trust manager is asked: what a handshake refuses before (more than ten certificates, a brainpool key) it accepts.
+    Raises JavaError where there is no JVM or it does not answer.
+    """
+    executable = find_java(java)
+    contents, unreadable = _contents(cases)
+    asked = [case for case in cases if case.store not in unreadable]
+    answers: Iterator[JvmVerdict] = iter(_answers(executable, asked, contents) if asked else [])
+    return [JvmVerdict(trusted=False, message=unreadable[c.store]) if c.store in unreadable else next(answers) for c in cases]
+
+
+def keytool_edit(  # noqa: PLR0913 - one edit has these parts
+    path: Path,
+    store_type: str,
+    password: str | None,
+    *,
+    add: Sequence[tuple[str, bytes]],
+    remove: Sequence[str],
+    java: Path | None = None,
+) -> None:
+    """Let keytool remove entries from, and add trusted certificates (alias, DER) to, this very file; removals come first.
+
+    `store_type` is `JKS`, `JCEKS` or `PKCS12`. `password` None means a PKCS12 without MAC and encryption, which stays one.
+    keytool writes in place, neither atomically nor under a lock: give it a copy. Raises JavaError with keytool's own words; the
+    file may then be half edited.
+    """
+    if password is None and store_type != "PKCS12":
+        raise JavaError(f"keytool writes a {store_type} store only with its password; give the password of {visible(str(path))}")
+    keytool = _keytool(find_java(java))
+    common = [f"-J{HEAP}", "-J-Duser.language=en", *(_PASSWORDLESS if password is None else ())]
+    target = ["-keystore", str(path), "-storetype", store_type]
+    environment = {}
+    if password is not None:
+        target += ["-storepass:env", _STORE_PASSWORD]
+        environment[_STORE_PASSWORD] = password
+    with _private_folder() as folder:
+        for alias in remove:
+            _run([str(keytool), *common, "-delete", "-alias", alias, *target], folder, environment)
+        for alias, der in add:
+            certificate = folder / "certificate.der"
+            certificate.write_bytes(der)
+            arguments = ["-importcert", "-noprompt", "-alias", alias, "-file", str(certificate)]
+            _run([str(keytool), *common, *arguments, *target], folder, environment)
+
+
+def _keytool(java: Path) -> Path:
+    for folder in (java.parent, java.resolve().parent):
+        keytool = folder / java.name.replace("java", "keytool")
+        if keytool.is_file():
+            return keytool
+    raise JavaError(f"there is no keytool beside {visible(str(java))}; name a Java installation that has one")
+
+
+def _contents(cases: Sequence[JvmCase]) -> tuple[dict[Path, bytes], dict[Path, str]]:
+    contents: dict[Path, bytes] = {}
+    unreadable: dict[Path, str] = {}
+    for store in dict.fromkeys(case.store for case in cases):
+        try:
+            contents[store] = store.read_bytes()
+        except OSError as error:
+            unreadable[store] = f"the store cannot be opened: {visible(str(error))}"
+    return contents, unreadable
+
+
+def _answers(java: Path, cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> list[JvmVerdict]:
+    with _private_folder() as folder, as_file(files("allegra_tls_kit") / "java") as classes:
+        question = folder / "cases"
+        question.write_bytes(_question(cases, contents))
+        arguments = [str(java), HEAP, "-Duser.language=en", "-cp", str(classes), "JvmVerdicts", str(question)]
+        lines = _run(arguments, folder, {}, SECONDS + SECONDS_A_CASE * len(cases)).splitlines()
+    answers = [_ANSWER.fullmatch(line) for line in lines]
+    if len(answers) != len(cases) or None in answers:
+        raise JavaError(
+            f"{visible(str(java))} gave {count(len(lines), 'line')} that are no verdicts on {count(len(cases), 'case')}"
+        )
+    return [_verdict(answer[1]) for answer in answers if answer is not None]
+
+
+def _verdict(encoded: str | None) -> JvmVerdict:
+    message = None if encoded is None else visible(base64.b64decode(encoded).decode("utf-8", "replace"))
+    return JvmVerdict(trusted=message is None, message=message)
+
+
+def _question(cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> bytes:
+    """Write the file that JvmVerdicts.java reads; everything with its length, numbers big endian of four bytes."""
+    number = struct.Struct(">i").pack
+
+    def block(data: bytes) -> bytes:
+        return number(len(data)) + data
+
+    index = {store: position for position, store in enumerate(contents)}
+    parts = [number(_MAGIC), number(len(contents)), *map(block, contents.values()), number(len(cases))]
+    for case in cases:
+        name, identification = case.server_name or "", case.endpoint_identification or ""
+        parts += [number(index[case.store]), block(name.encode()), block(identification.encode()), number(len(case.chain))]
+        parts += map(block, case.chain)
+    return b"".join(parts)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="allegra-tls-kit-") as name:
+        yield Path(name)
+
+
+def _run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float = SECONDS) -> str:
+    """Start one program, wait for it, return what it wrote; JavaError with its own words where it fails."""
+    program = visible(Path(arguments[0]).name)
+    surroundings = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
+    output, errors = folder / "output", folder / "errors"
+    try:
+        with output.open("wb") as out, errors.open("wb") as err:
+            result = subprocess.run(  # noqa: S603 - a program that was looked for, arguments without a shell
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                timeout=seconds,
+                check=False,
+                env={**surroundings, "LC_ALL": "C.UTF-8", **environment},
+            )
+    except subprocess.TimeoutExpired:
+        raise JavaError(f"{program} did not finish within {seconds:.0f} s and was stopped") from None
+    except (OSError, ValueError) as error:
+        raise JavaError(f"{program} could not be started: {visible(str(error))}") from None
+    with output.open("rb") as out, errors.open("rb") as err:
+        said, complained = out.read(MOST_OUTPUT + 1).decode("utf-8", "replace"), err.read(MOST_OUTPUT).decode("utf-8", "replace")
+    if result.returncode != 0:
+        raise JavaError(f"{program} failed with exit status {result.returncode}: {visible((said + complained).strip())}")
+    if len(said) > MOST_OUTPUT:
+        raise JavaError(f"{program} wrote more than {MOST_OUTPUT:,} bytes")
+    return said

@@ -1,0 +1,266 @@
+"""What each value of the kit says to a person: `show(value)` in a cell, `print(show(value))` in a terminal.
+
+Worst first, numbers first, one sentence of advice. What is made here is static: it reads in the saved file without a kernel.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
+from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role
+from allegra_tls_kit.change import Verified
+from allegra_tls_kit.errors import CertificateError, KitError
+from allegra_tls_kit.finding import Severity
+from allegra_tls_kit.keystore import Snapshot
+from allegra_tls_kit.locate import Allegra
+from allegra_tls_kit.plan import ActionKind, Applied, Plan
+from allegra_tls_kit.static import Badge, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
+from allegra_tls_kit.survey import Probe, ProbeFailure, judge
+from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS, Diagnosis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_SEVERITY_TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.INFO}
+_ACTION_TONES = {
+    ActionKind.ADD: Tone.OK,
+    ActionKind.CONFLICT: Tone.BAD,
+    ActionKind.REMOVE: Tone.WARN,
+    ActionKind.DELETE_STORE: Tone.WARN,
+}
+
+
+@singledispatch
+def show(value: object) -> Static:
+    """Return the static form of a value of this kit; raises TypeError for anything else."""
+    raise TypeError(f"there is no picture of a {type(value).__name__}")
+
+
+def show_survey(results: Iterable[Probe | ProbeFailure], anchors: Sequence[bytes] | None = None) -> Static:
+    """Return a survey as a table, worst first; with anchors (DER) Java's verdict beside each server."""
+    judged = [(result, judge(result, anchors) if anchors is not None and result.chain else None) for result in results]
+    rows = sorted((_survey_row(result, diagnosis) for result, diagnosis in judged), key=lambda row: row[0])
+    words = [row[1] for row in rows]
+    order = dict.fromkeys(words)
+    summary = " · ".join(f"{words.count(word)} {word}" for word in order)
+    head = ("state", "server", "certificate", "issuer", "valid until (UTC)", "what it means")
+    return Static((Table(f"{count(len(rows), 'server')}: {summary}", head, tuple(row[2] for row in rows)),))
+
+
+@show.register
+def show_probe(result: Probe) -> Static:
+    """Return what one server showed: TLS, the plaintext before it, and the chain as sent."""
+    asked = "; it asks for a client certificate" if result.client_certificate else ""
+    spoken = (
+        f"{result.endpoint.url} at {result.address}: {result.tls_version}, {result.cipher}, {result.seconds * 1000:.0f} ms{asked}"
+    )
+    return Static((Note(Tone.INFO, spoken), *_transcript(result), _chain_table("Received chain, as sent", result.chain)))
+
+
+@show.register
+def show_failure(result: ProbeFailure) -> Static:
+    """Return where and why a probe ended, and what was seen until then."""
+    failed = Note(Tone.BAD, f"{type(result.error).__name__} ({result.stage}): {result.error}")
+    chain = (_chain_table("Certificates seen before it failed", result.chain),) if result.chain else ()
+    return Static((failed, *_transcript(result), *chain))
+
+
+@show.register
+def show_diagnosis(diagnosis: Diagnosis) -> Static:
+    """Return Java's verdict on a chain, all findings, the verified chain, and what to do next."""
+    if diagnosis.trusted:
+        verdict = Note(Tone.OK, f"Java trusts {visible(diagnosis.server_name)} with these anchors")
+    else:
+        verdict = Note(Tone.BAD, f"Java refuses {visible(diagnosis.server_name)}: {diagnosis.message}")
+    rows = tuple((Badge(_SEVERITY_TONES[f.severity], f.severity.value), f.code.value, f.detail) for f in diagnosis.findings)
+    findings = (Table("Findings", ("severity", "code", "what and what to do"), rows),) if rows else ()
+    verified = (_chain_table("Verified chain, to the anchor", diagnosis.verified_chain),) if diagnosis.verified_chain else ()
+    tone = Tone.OK if diagnosis.trusted else Tone.INFO
+    return Static((verdict, *findings, *verified, Note(tone, f"Next: {next_step(diagnosis)}")))
+
+
+def show_candidates(candidates: Sequence[AnchorCandidate]) -> Static:
+    """Return which certificates could be imported, best first, with what each one means."""
+    if not candidates:
+        return Static((Note(Tone.INFO, "There is no certificate whose import would help."),))
+    rows = tuple(
+        (
+            Badge(Tone.OK, "recommended") if c.recommended else "",
+            c.role,
+            certificate_facts(c.der).name,
+            keytool_notation(c.sha256),
+            c.consequence,
+        )
+        for c in candidates
+    )
+    return Static((Table("Certificates that could be imported", ("", "role", "name", "SHA-256", "consequence"), rows),))
+
+
+@show.register
+def show_snapshot(snapshot: Snapshot) -> Static:
+    """Return a keystore: what it is, its notes, its entries."""
+    if not snapshot.exists:
+        return Static((Note(Tone.INFO, f"{visible(str(snapshot.path))}: {'; '.join(snapshot.notes)}"),))
+    checked = (
+        "integrity checked"
+        if snapshot.integrity_checked
+        else "integrity not checked (opened without a password, as Allegra does)"
+    )
+    line = f"{visible(str(snapshot.path))}: {snapshot.store_type}, {count(len(snapshot.entries), 'entry')}, {checked}"
+    rows = tuple(_entry_row(snapshot))
+    head = ("alias", "kind", "seen by Java", "certificate", "valid until (UTC)", "SHA-256")
+    table = Table("Entries", head, rows)
+    folded: Part = table if len(rows) <= 20 else Details(f"{len(rows)} entries", (table,))  # noqa: PLR2004 - what fits a screen
+    return Static((Note(Tone.INFO, line), *(Note(Tone.WARN, note) for note in snapshot.notes), folded))
+
+
+@show.register
+def show_plan(plan: Plan) -> Static:
+    """Return a plan: each action with its certificate, the id to confirm, the same as keytool commands."""
+    rows = tuple(_plan_row(plan))
+    head = ("action", "alias", "subject", "issuer", "valid (UTC)", "SHA-256", "why")
+    state = (
+        "does not exist yet"
+        if not plan.snapshot.exists
+        else f"{plan.snapshot.store_type}, {count(len(plan.snapshot.entries), 'entry')} now"
+    )
+    parts: list[Part] = [
+        Note(Tone.INFO, f"Plan {plan.id}: {visible(plan.purpose)}"),
+        Note(Tone.INFO, f"File: {visible(str(plan.keystore))} ({state})"),
+        Table("What will change" if plan.changes else "Nothing will change", head, rows),
+    ]
+    if plan.changes:
+        parts.append(Details("The same as keytool commands", (Code("\n".join(plan.keytool_commands())),)))
+        parts.append(Note(Tone.WARN, f'To apply it, compare the SHA-256 with the reference and write confirm="{plan.id}"'))
+    return Static(tuple(parts))
+
+
+@show.register
+def show_applied(applied: Applied) -> Static:
+    """Return what was done to which file, and where the backup is."""
+    if not applied.changed:
+        return Static((Note(Tone.OK, f"{applied.plan.keystore}: everything was there already, the file is untouched"),))
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("keystore", visible(str(applied.plan.keystore))),
+        ("plan", applied.plan.id),
+        ("SHA-256 before", applied.plan.snapshot.sha256 or "no file"),
+        ("SHA-256 after", applied.sha256 or "no file"),
+        ("backup", visible(str(applied.backup)) if applied.backup else "none: there was no file"),
+        ("at", f"{applied.at:%Y-%m-%d %H:%M:%S} UTC"),
+    )
+    return Static((Note(Tone.OK, "Applied, read back and compared"), Table("What was done", ("what", "value"), rows)))
+
+
+@show.register
+def show_verified(verified: Verified) -> Static:
+    """Return whether the change serves its purpose."""
+    verdict = (
+        Note(Tone.OK, "Java trusts the server now") if verified.trusted else Note(Tone.BAD, "Java does not trust the server")
+    )
+    return Static((verdict, *(Note(Tone.INFO, sentence) for sentence in verified.sentences)))
+
+
+@show.register
+def show_allegra(allegra: Allegra) -> Static:
+    """Return where Allegra and its Java are, where each was learned, and what was looked at."""
+    rows: list[tuple[Cell, ...]] = [("home", visible(str(allegra.home)), allegra.ground)]
+    for jvm in allegra.jvms:
+        rows.append(("Java", f"{jvm.home} ({jvm.version or 'version unknown'})", jvm.ground))
+        rows.append(("cacerts", str(jvm.cacerts), jvm.cacerts.owned_by or "of this Java runtime"))
+    looked = Details("What was looked at", (Code("\n".join(allegra.looked_at)),))
+    return Static((Table("Allegra as seen from here", ("what", "where", "learned from"), tuple(rows)), looked))
+
+
+@show.register
+def show_error(error: KitError) -> Static:
+    """Return an error as a card: its name, and the sentence with the next step."""
+    return Static((Note(Tone.BAD, f"{type(error).__name__}: {error}"),))
+
+
+def show_server(result: Probe | ProbeFailure, diagnosis: Diagnosis | None) -> Static:
+    """Return all about one server: what it showed, Java's verdict, what could be imported."""
+    parts = show(result).parts
+    if diagnosis is not None:
+        parts += show_diagnosis(diagnosis).parts
+        if candidates := anchor_candidates(diagnosis):
+            parts += show_candidates(candidates).parts
+    return Static(parts)
+
+
+def _survey_row(result: Probe | ProbeFailure, diagnosis: Diagnosis | None) -> tuple[int, str, tuple[Cell, ...]]:
+    """Return rank, state and cells of one server."""
+    name = issuer = until = ""
+    days = None
+    if result.chain:
+        try:
+            facts = certificate_facts(result.chain[0])
+            name, issuer = facts.name, facts.issuer_cn or facts.issuer
+            days = (facts.not_after - result.at).days
+            until = f"{facts.not_after:%Y-%m-%d} ({days} days)"
+        except CertificateError as error:
+            name = str(error)
+    rank, tone, state, meaning = _state(result, diagnosis, days)
+    return rank, state, (Badge(tone, state), result.endpoint.url, name, issuer, until, meaning)
+
+
+def _state(result: Probe | ProbeFailure, diagnosis: Diagnosis | None, days: int | None) -> tuple[int, Tone, str, str]:
+    if isinstance(result, ProbeFailure):
+        return 0, Tone.BAD, "failed", f"{type(result.error).__name__} ({result.stage}): {result.error}"
+    if days is not None and days < 0:
+        return 1, Tone.BAD, "expired", next_step(diagnosis) if diagnosis else "the certificate has expired"
+    if diagnosis is not None and not diagnosis.trusted:
+        return 2, Tone.BAD, "not trusted", next_step(diagnosis)
+    if days is not None and days <= WARN_DAYS:
+        soon = "very soon" if days <= CRITICAL_DAYS else "soon"
+        return 3, Tone.WARN, "expires soon", f"the certificate expires {soon}, in {count(days, 'day')}"
+    if diagnosis is None:
+        return 5, Tone.INFO, "seen", "not judged: no truststore was given"
+    return 6, Tone.OK, "trusted", next_step(diagnosis)
+
+
+def _transcript(result: Probe | ProbeFailure) -> tuple[Part, ...]:
+    return (Details("Plaintext before TLS", (Code("\n".join(result.transcript)),)),) if result.transcript else ()
+
+
+def _chain_table(caption: str, chain: Sequence[bytes]) -> Part:
+    if not chain:
+        return Heading(f"{caption}: empty")
+    head = ("", "role", "subject", "issuer", "valid (UTC)", "names", "SHA-256")
+    return Table(caption, head, tuple(_chain_row(position, der) for position, der in enumerate(chain)))
+
+
+def _chain_row(position: int, der: bytes) -> tuple[Cell, ...]:
+    try:
+        facts = certificate_facts(der)
+    except CertificateError as error:
+        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", "")
+    names = visible(", ".join(facts.subject_alt_name), 120)
+    valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
+    return (str(position), role(facts, position), facts.subject, facts.issuer, valid, names, keytool_notation(facts.sha256))
+
+
+def _entry_row(snapshot: Snapshot) -> Iterable[tuple[Cell, ...]]:
+    for entry in snapshot.entries:
+        seen = Badge(Tone.OK, "yes") if entry.anchor else Badge(Tone.WARN, "no")
+        cells: tuple[Cell, ...] = ("", "", "")
+        if entry.certificate is not None:
+            try:
+                facts = certificate_facts(entry.certificate)
+                cells = (facts.name, f"{facts.not_after:%Y-%m-%d}", keytool_notation(facts.sha256))
+            except CertificateError as error:
+                cells = (str(error), "", keytool_notation(entry.sha256 or ""))
+        yield (visible(entry.alias, 80), entry.kind.value, seen, *cells)
+
+
+def _plan_row(plan: Plan) -> Iterable[tuple[Cell, ...]]:
+    for action in plan.actions:
+        cells: tuple[Cell, ...] = ("", "", "", "")
+        if action.certificate is not None:
+            facts = certificate_facts(action.certificate)
+            valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
+            cells = (facts.subject, facts.issuer, valid, keytool_notation(facts.sha256))
+        badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
+        yield (badge, visible(action.alias, 80), *cells, action.reason)

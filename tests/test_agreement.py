@@ -1,0 +1,100 @@
+"""The model in `trust` against the JVM at hand: one verdict each for a corpus made on the spot, no disagreement."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import jks
+import pytest
+
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
+from allegra_tls_kit.trust import Diagnosis, diagnose
+from tests import scenarios_names, scenarios_parts, scenarios_paths
+from tests.scenarios_paths import Scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Row = tuple[Scenario, Diagnosis, JvmVerdict]
+
+FEWEST_SCENARIOS = 150
+WORDING_CHANGED = ("Algorithm constraints check failed", "incorrect KeyUsage extension bits")
+"""Sentences that later versions than 17 word in another way or put behind others; the verdict is compared all the same."""
+
+GROUPS = (
+    scenarios_paths.basics,
+    scenarios_paths.validity,
+    scenarios_paths.anchors_that_issue,
+    scenarios_paths.intermediates,
+    scenarios_paths.leaves,
+    scenarios_paths.renewals,
+    scenarios_paths.identifiers,
+    scenarios_paths.crossings,
+    scenarios_names.distinguished_names,
+    scenarios_names.constraints,
+    scenarios_names.names,
+    scenarios_parts.policies,
+    scenarios_parts.algorithms,
+    scenarios_parts.malformed,
+)
+
+
+@pytest.fixture(scope="module")
+def java_version(java: Path) -> int:
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True, timeout=60).stderr
+    first, second = re.search(r'version "(\d+)(?:\.(\d+))?', said).groups()  # type: ignore[union-attr]
+    return int(second) if first == "1" else int(first)
+
+
+@pytest.fixture(scope="module")
+def verdicts(java: Path, java_version: int, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    scenarios = [scenario for group in GROUPS for scenario in group()]
+    folder = tmp_path_factory.mktemp("stores")
+    stores: dict[tuple[bytes, ...], Path] = {}
+    for scenario in scenarios:
+        ders = tuple(anchor.der for anchor in scenario.anchors)
+        if ders not in stores:
+            entries = [jks.TrustedCertEntry.new(f"entry{number}", der) for number, der in enumerate(ders)]
+            stores[ders] = folder / f"{len(stores)}.ks"
+            jks.KeyStore.new("jks", entries).save(str(stores[ders]), "changeit")
+    cases, diagnoses = [], []
+    for scenario in scenarios:
+        ders, chain = tuple(anchor.der for anchor in scenario.anchors), tuple(issued.der for issued in scenario.chain)
+        asked = {"endpoint_identification": scenario.identification}
+        cases.append(JvmCase(chain, stores[ders], scenario.server_name, **asked))
+        diagnoses.append(diagnose(chain, scenario.server_name, ders, at=datetime.now(UTC), java_version=java_version, **asked))
+    return list(zip(scenarios, diagnoses, jvm_verdicts(cases, java=java), strict=True))
+
+
+def test_the_corpus_is_large_and_has_both_verdicts(verdicts: list[Row]) -> None:
+    trusted = sum(verdict.trusted for _, _, verdict in verdicts)
+    assert len({scenario.name for scenario, _, _ in verdicts}) == len(verdicts) >= FEWEST_SCENARIOS
+    assert FEWEST_SCENARIOS // 3 < trusted < len(verdicts) - FEWEST_SCENARIOS // 3
+
+
+def test_model_and_jvm_agree_on_every_verdict(verdicts: list[Row]) -> None:
+    wrong = [_shown(*row) for row in verdicts if row[1].trusted != row[2].trusted]
+    assert not wrong, f"{len(wrong)} of {len(verdicts)} disagree:\n" + "\n".join(wrong)
+
+
+def test_model_and_jvm_use_the_same_sentence(verdicts: list[Row], java_version: int) -> None:
+    compared = [row for row in verdicts if row[0].same_sentence]
+    wrong = [_shown(*row) for row in compared if not _same_sentence(row[1].message, row[2].message, java_version)]
+    assert not wrong, f"{len(wrong)} of {len(verdicts)} differ:\n" + "\n".join(wrong)
+
+
+def _same_sentence(model: str | None, jvm: str | None, java_version: int) -> bool:
+    if model is None or jvm is None:
+        return model is jvm
+    if java_version > 17 and any(words in model for words in WORDING_CHANGED):
+        return True
+    return jvm == model or jvm.startswith(f"{model}: ")
+
+
+def _shown(scenario: Scenario, diagnosis: Diagnosis, verdict: JvmVerdict) -> str:
+    return (
+        f"- {scenario.name}\n    model: {diagnosis.trusted} {diagnosis.message}\n    JVM:   {verdict.trusted} {verdict.message}"
+    )

@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import base64
+import ipaddress
+import random
+import time
+import warnings
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs7,
+    pkcs12,
+)
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allegra_tls_kit import ber
+from allegra_tls_kit.certificate import (
+    certificate_facts,
+    certificates_in,
+    check_fingerprint,
+    is_signed_by,
+    keytool_notation,
+    load,
+    reference_fingerprint,
+    role,
+    sha256_of,
+)
+from allegra_tls_kit.errors import CertificateError, FingerprintError
+from allegra_tls_kit.files import read_certificates
+from tests.chains import Issued, alternatives, distinguished, issue, rsa_key, usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+
+@cache
+def root() -> Issued:
+    return issue(
+        distinguished(O="Example", CN="Example Root"), ca=True, key=rsa_key(), critical=[usage("key_cert_sign", "crl_sign")]
+    )
+
+
+@cache
+def leaf() -> Issued:
+    return issue("mail.example.com", root(), extensions=[alternatives("mail.example.com")])
+
+
+def named(value: str) -> x509.Name:
+    """A name with a CN that no CA would write."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of more than 64 characters
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, value, _validate=False)])
+
+
+def pem(der: bytes, label: str = "CERTIFICATE") -> bytes:
+    return b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label.encode(), base64.encodebytes(der), label.encode())
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------------
+
+
+def test_facts_say_what_the_certificate_says() -> None:
+    access = x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(oid, x509.UniformResourceIdentifier(uri))
+            for oid, uri in [
+                (AuthorityInformationAccessOID.OCSP, "http://ocsp.example.com/"),
+                (AuthorityInformationAccessOID.OCSP, "http://second.example.com/"),
+                (AuthorityInformationAccessOID.CA_ISSUERS, "http://ca.example.com/ca.crt"),
+            ]
+        ]
+    )
+    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, x509.ObjectIdentifier("1.2.3.4")])
+    start, end = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2036, 1, 2, 3, 4, 5, tzinfo=UTC)
+    issued = issue(
+        distinguished(C="DE", O="Example, Inc.", CN="mail.example.com"),
+        root(),
+        ca=False,
+        serial=0xABC123,
+        start=start,
+        end=end,
+        extensions=[alternatives("mail.example.com", "10.0.0.5"), access, purposes],
+        critical=[usage("digital_signature", "content_commitment")],
+    )
+    facts = certificate_facts(issued.der)
+    assert (facts.subject, facts.subject_cn, facts.name) == (
+        "CN=mail.example.com,O=Example\\, Inc.,C=DE",
+        "mail.example.com",
+        "mail.example.com",
+    )
+    assert (facts.issuer, facts.issuer_cn) == ("CN=Example Root,O=Example", "Example Root")
+    assert facts.subject_alt_name == ("DNS:mail.example.com", "IP:10.0.0.5")
+    assert (facts.serial_number, facts.not_before, facts.not_after) == ("abc123", start, end)
+    assert (facts.self_signed, facts.is_ca, facts.key_usage) == (False, False, ("digitalSignature", "nonRepudiation"))
+    assert facts.extended_key_usage == ("serverAuth", "1.2.3.4")
+    assert (facts.ocsp_uri, facts.issuer_uri) == ("http://ocsp.example.com/", "http://ca.example.com/ca.crt")
+    assert (facts.sha256, facts.sha1) == (
+        issued.certificate.fingerprint(hashes.SHA256()).hex(),
+        issued.certificate.fingerprint(hashes.SHA1()).hex(),
+    )
+    assert facts.notes == ()
+
+
+def test_facts_of_a_root_and_the_roles_in_a_chain() -> None:
+    facts = certificate_facts(root().der)
+    assert (facts.self_signed, facts.is_ca, facts.key_usage) == (True, True, ("keyCertSign", "cRLSign"))
+    assert (facts.subject_alt_name, facts.extended_key_usage, facts.ocsp_uri, facts.issuer_uri) == ((), (), None, None)
+    below = certificate_facts(leaf().der)
+    assert [role(below, 0), role(below, 1), role(facts, 1), role(facts, 0)] == ["leaf", "intermediate", "root", "leaf"]
+
+
+def test_the_same_names_with_another_key_are_not_self_signed() -> None:
+    assert not certificate_facts(issue(root().certificate.subject, root()).der).self_signed
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "bits", "signature"),
+    [
+        (rsa_key(1024), "RSA", 1024, "sha256WithRSAEncryption"),
+        (ec.generate_private_key(ec.SECP384R1()), "EC secp384r1", 384, "ecdsa-with-SHA256"),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519", None, "ed25519"),
+        (ed448.Ed448PrivateKey.generate(), "Ed448", None, "ed448"),
+        (dsa.generate_private_key(1024), "DSA", 1024, "dsa-with-sha256"),
+    ],
+)
+def test_keys_and_signatures_of_every_kind(
+    key: CertificateIssuerPrivateKeyTypes, kind: str, bits: int | None, signature: str
+) -> None:
+    algorithm = None if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else hashes.SHA256()
+    template = leaf().certificate
+    certificate = (
+        x509.CertificateBuilder(template.subject, template.subject, key.public_key(), 7)
+        .not_valid_before(template.not_valid_before_utc)
+        .not_valid_after(template.not_valid_after_utc)
+        .sign(key, algorithm)
+    )
+    facts = certificate_facts(certificate.public_bytes(Encoding.DER))
+    assert (facts.public_key_type, facts.public_key_size, facts.signature_algorithm) == (kind, bits, signature)
+    assert facts.self_signed
+    assert not is_signed_by(certificate, root().key.public_key())
+    assert not is_signed_by(leaf().certificate, key.public_key())
+
+
+@pytest.mark.parametrize(("digest", "name"), [("sha1", "sha1WithRSAEncryption"), ("md5", "md5WithRSAEncryption")])
+def test_old_digests_are_verified_and_not_refused(digest: str, name: str) -> None:
+    old = issue("old.example.com", root(), digest=digest)
+    assert certificate_facts(old.der).signature_algorithm == name
+    assert is_signed_by(old.certificate, root().key.public_key())
+    assert not is_signed_by(old.certificate, rsa_key(2048, 1).public_key())
+    forged = x509.load_der_x509_certificate(old.der[:-1] + bytes([old.der[-1] ^ 1]))
+    assert not is_signed_by(forged, root().key.public_key())
+
+
+def test_a_signature_with_rsa_pss_is_verified() -> None:
+    template = leaf().certificate
+    signed = (
+        x509.CertificateBuilder(template.issuer, template.subject, template.public_key(), 7)
+        .not_valid_before(template.not_valid_before_utc)
+        .not_valid_after(template.not_valid_after_utc)
+        .sign(rsa_key(), hashes.SHA256(), rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH))
+    )
+    assert is_signed_by(signed, root().key.public_key())
+    assert not is_signed_by(signed, rsa_key(2048, 1).public_key())
+
+
+def test_every_kind_of_alternative_name_is_shown_with_its_kind() -> None:
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("*.example.com"),
+            x509.IPAddress(ipaddress.ip_address("2001:db8::1")),
+            x509.RFC822Name("anna@example.com"),
+            x509.UniformResourceIdentifier("https://example.com/"),
+            x509.DirectoryName(distinguished(CN="dir")),
+            x509.RegisteredID(x509.ObjectIdentifier("1.2.3.4")),
+            x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01u"),
+        ]
+    )
+    assert certificate_facts(issue("kinds", extensions=[names]).der).subject_alt_name == (
+        "DNS:*.example.com",
+        "IP:2001:db8::1",
+        "email:anna@example.com",
+        "UniformResourceIdentifier:https://example.com/",
+        "DirectoryName:CN=dir",
+        "RegisteredID:1.2.3.4",
+        "OtherName:b'\\x0c\\x01u'",
+    )
+
+
+# --- strangers -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("mail\r\nTrusted: yes", "mail\\x0d\\x0aTrusted: yes"),
+        ("moc.\u202eelpmaxe", "moc.\\u{202e}elpmaxe"),
+        ("mail.example.com\0.evil.example", "mail.example.com\\x00.evil.example"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("x" * 1_000_000, "x" * 300 + "… (1000000 characters)"),
+    ],
+)
+def test_a_hostile_name_is_visible_and_bounded_wherever_it_stands(hostile: str, shown: str) -> None:
+    alternative = x509.SubjectAlternativeName([x509.DirectoryName(named(hostile))])
+    facts = certificate_facts(issue(named(hostile), extensions=[alternative]).der)
+    assert facts.subject_cn == facts.issuer_cn == facts.name == shown
+    for text in (facts.subject, facts.issuer, *facts.subject_alt_name):
+        assert text.isprintable()
+        assert len(text) < 500
+    assert len(repr(facts)) < 5000
+
+
+def test_fifty_thousand_alternative_names_are_read_in_no_time_and_a_hundred_shown() -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName(f"host{n}.example.com") for n in range(50_000)])
+    der = issue("many", extensions=[names], key_ids=False).der
+    before = time.process_time()
+    facts = certificate_facts(der)
+    assert time.process_time() - before < 2
+    assert (len(facts.subject_alt_name), facts.subject_alt_name[99]) == (100, "DNS:host99.example.com")
+
+
+def test_a_malformed_extension_becomes_a_note_and_the_rest_is_read() -> None:
+    broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x04\x02\xff")
+    facts = certificate_facts(issue("broken", ca=True, extensions=[broken]).der)
+    assert facts.subject_cn == "broken"
+    assert facts.subject_alt_name == ()
+    assert "subjectAltName could not be read" in " ".join(facts.notes)
+    assert len(facts.notes) == len(set(facts.notes))
+
+
+def test_a_key_on_an_unknown_curve_becomes_a_note() -> None:
+    p256 = bytes.fromhex("06082a8648ce3d030107")
+    facts = certificate_facts(issue("curve", root()).der.replace(p256, bytes.fromhex("06082a8648ce3d030163")))
+    assert (facts.subject_cn, facts.public_key_type, facts.public_key_size) == ("curve", "unknown", None)
+    assert facts.notes[0].startswith("public key could not be read: ")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x30\x00", b"not a certificate", b"\x30\x84\xff\xff\xff\xff", pem(b"x")])
+def test_what_is_no_certificate_is_a_certificate_error(data: bytes) -> None:
+    for read in (certificate_facts, load):
+        with pytest.raises(CertificateError, match=f"{len(data)} bytes that are no X.509 certificate"):
+            read(data)
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_damaged_certificate_gives_facts_or_a_certificate_error(chance: random.Random) -> None:
+    damaged = bytearray(leaf().der)
+    for _ in range(chance.randint(1, 3)):
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+    for read in (certificate_facts, lambda der: certificates_in(der, "file")):
+        try:
+            assert read(bytes(damaged))
+        except CertificateError as error:
+            assert str(error).isprintable()
+
+
+# --- fingerprints ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "notation",
+    [
+        "{keytool}",
+        "SHA256: {keytool}",
+        "Certificate fingerprint (SHA-256): {keytool}",
+        "sha256 Fingerprint={keytool}",
+        "SHA-256 fingerprint: {keytool}",
+        "sha256:{bare}",
+        "  {bare}\n",
+        "{upper}",
+        "{blanks}",
+        "{hyphens}",
+    ],
+)
+def test_a_whole_sha_256_is_read_in_every_common_notation(notation: str) -> None:
+    bare = sha256_of(leaf().der)
+    shown = keytool_notation(bare)
+    text = notation.format(
+        keytool=shown, bare=bare, upper=bare.upper(), blanks=shown.replace(":", " "), hyphens=shown.lower().replace(":", "-")
+    )
+    assert reference_fingerprint(text) == check_fingerprint(leaf().der, text) == bare
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("AB:" * 19 + "AB", "a SHA-1 fingerprint is no proof"),
+        ("ab" * 16, "an MD5 fingerprint is no proof"),
+        ("ab" * 8, "16 characters is no proof"),
+        ("ab" * 33, "66 characters is no proof"),
+        ("SHA1: " + "AB:" * 19 + "AB", "44 characters is no proof"),
+        ("zz" * 32, "64 characters is no proof"),
+        ("１" * 64, "64 characters is no proof"),
+        ("", "nothing is no proof"),
+        ("SHA256:", "nothing is no proof"),
+    ],
+)
+def test_everything_else_is_no_proof(text: str, reason: str) -> None:
+    with pytest.raises(FingerprintError, match=f"^{reason}; ask for the whole SHA-256"):
+        reference_fingerprint(text)
+
+
+def test_another_certificate_s_fingerprint_is_refused_with_both() -> None:
+    ours, theirs = (keytool_notation(sha256_of(issued.der)) for issued in (leaf(), root()))
+    with pytest.raises(FingerprintError, match=f"SHA-256 is {ours}, the reference says {theirs}; do not import it"):
+        check_fingerprint(leaf().der, theirs)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------------
+
+
+def test_certificates_are_found_in_pem_der_and_pkcs7(tmp_path: Path) -> None:
+    ders = (leaf().der, root().der)
+    bundle = [leaf().certificate, root().certificate]
+    text = b"Bag Attributes\n  friendlyName: m\xfcller\n" + pem(ders[0]) + b"\n# and its issuer\n" + pem(ders[1]) + b"trailing"
+    settings = ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE, ber.encode(ber.OID, b"\x2a\x03")))
+    for data in (
+        text,
+        text.replace(b"\n", b"\r\n"),
+        b"".join(pem(der, "X509 CERTIFICATE") for der in ders),
+        b"".join(pem(der + settings, "TRUSTED CERTIFICATE") for der in ders),
+    ):
+        assert certificates_in(data, "file") == ders
+    for encoding in (Encoding.PEM, Encoding.DER):
+        assert set(certificates_in(pkcs7.serialize_certificates(bundle, encoding), "file")) == set(ders)
+    (tmp_path / "mail.cer").write_bytes(ders[0])
+    assert read_certificates(tmp_path / "mail.cer") == ders[:1]
+
+
+def test_a_private_key_is_refused_and_not_repeated() -> None:
+    key = rsa_key()
+    for encryption in (NoEncryption(), BestAvailableEncryption(b"x")):
+        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+            secret = key.private_bytes(Encoding.PEM, form, encryption)
+            with pytest.raises(CertificateError, match="server.pem: there is a private key in it; ask for") as refused:
+                certificates_in(pem(leaf().der) + secret, "server.pem")
+            assert secret.splitlines()[5].decode() not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xfe\xed\xfe\xed\0\0\0\2",
+        b"<html>Not Found</html>",
+        "\ufeffGarbage \u202e".encode(),
+        pem(b"\x30\x03\x02\x01\x01"),
+        pem(b""),
+        pem(b"", "TRUSTED CERTIFICATE"),
+        pem(b"\x30\x00", "PKCS7"),
+        b"-----BEGIN CERTIFICATE-----\n" + b"A" * 100,
+    ],
+)
+def test_a_file_without_certificates_is_refused_by_its_name(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mail.cer").write_bytes(data)
+    with pytest.raises(CertificateError, match="mail.cer: neither PEM, DER nor PKCS7 certificates") as refused:
+        read_certificates(tmp_path / "mail.cer")
+    assert len(str(refused.value)) < 500
+
+
+def test_a_pkcs12_file_and_a_certificate_of_an_unknown_version_are_refused() -> None:
+    store = pkcs12.serialize_key_and_certificates(b"m", rsa_key(), None, [root().certificate], NoEncryption())
+    version_9 = leaf().der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x08", 1)
+    for data in (store, version_9, pem(version_9), pem(leaf().der) + pem(version_9)):
+        with pytest.raises(CertificateError, match="^file: neither"):
+            certificates_in(data, "file")
+
+
+def test_a_file_of_certificates_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match="absent.cer: the file cannot be read: No such file"):
+        read_certificates(tmp_path / "absent.cer")
+    with (tmp_path / "disk.img").open("wb") as file:
+        file.truncate(4 * 1024 * 1024 + 1)
+    with pytest.raises(CertificateError, match="cannot be read: more than 4 MB"):
+        read_certificates(tmp_path / "disk.img")
