@@ -1,0 +1,59 @@
+"""What a fresh clone promises: one list of packages in two files, and commands in the README that CI runs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def parts(requirement: str) -> tuple[str, str]:
+    """Return the name as the registries normalise it, and the versions."""
+    match = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", requirement)
+    assert match is not None
+    return re.sub(r"[-_.]+", "-", match[1]).lower(), match[2]
+
+
+def test_conda_and_pip_get_the_same_packages() -> None:
+    lines = re.findall(r"^  - ([a-z].*)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    conda = dict(parts(line) for line in lines if line not in {"conda-forge", "nodefaults", "pip"})
+    assert conda.pop("python") == "=3.13"
+    wanted = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
+    assert conda == dict(parts(requirement) for requirement in wanted)
+
+
+def test_the_checkout_pins_everything_it_names() -> None:
+    wanted = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
+    pinned = dict(parts(requirement) for requirement in PYPROJECT["tool"]["uv"]["constraint-dependencies"])
+    assert {parts(requirement)[0] for requirement in wanted} == set(pinned)
+    assert all(version.startswith("==") for version in pinned.values())
+
+
+def test_the_readme_s_test_command_is_the_one_that_ci_runs() -> None:
+    command = re.search(r"^pip install uv && (uv run pytest) ", README, re.MULTILINE)
+    assert command is not None
+    assert f"\n{command[1]}\n" in CI
+
+
+def test_the_first_screen_has_the_log_line_and_both_commands() -> None:
+    screen = "\n".join(README.splitlines()[:24])
+    for needed in ("PKIX path building failed", "python -m allegra_tls_kit demo", "uv run pytest"):
+        assert needed in screen
+
+
+def test_contributing_and_architecture_stay_short() -> None:
+    for name, limit in (("CONTRIBUTING.md", 60), ("docs/architecture.md", 120)):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= limit
+
+
+def test_each_test_that_the_documents_name_exists() -> None:
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
+    assert named
+    assert {name for name in named if name not in files and f"def {name}(" not in sources} == set()
