@@ -127,6 +127,10 @@ _LOADED_LATER = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     if name not in _LOADED_LATER:
         raise AttributeError(f"module 'allegra_tls_kit' has no attribute {name!r}")

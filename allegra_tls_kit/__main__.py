@@ -6,13 +6,14 @@ Exit status: 0 all is well; 1 a server is not trusted or not reached, or a run s
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.endpoint import Endpoint
-from allegra_tls_kit.errors import EndpointError, KitError, RunbookError
+from allegra_tls_kit.errors import EndpointError, KitError, LocateError, RunbookError
 from allegra_tls_kit.files import read_endpoints, read_truststore
 from allegra_tls_kit.probe import probe_all
 from allegra_tls_kit.report import show_server, show_survey
@@ -28,10 +29,17 @@ DETAILED = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not _lab:
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    options.rest = rest
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without the icons shows a question mark, and the words
     try:
         return int(options.run(options))
-    except (EndpointError, RunbookError) as error:
+    except (EndpointError, LocateError, RunbookError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KitError as error:
@@ -51,15 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument(
         "--truststore", default="", help="judge against this keystore instead of the cacerts of the Java found here"
     )
-    probe.add_argument("--timeout", type=float, default=10.0, metavar="S", help="total for each server in seconds (default 10)")
+    probe.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="S", help="total for each server in seconds (default 10)"
+    )
     probe.set_defaults(run=_probe)
 
     demo = commands.add_parser("demo", help="play a whole import against the embedded laboratory, unattended")
     demo.set_defaults(run=_demo)
 
-    lab = commands.add_parser("lab", help="open JupyterLab on the first notebook, in a work folder of copies")
+    lab = commands.add_parser(
+        "lab", help="open JupyterLab on the first notebook, in a work folder of copies; takes its options too"
+    )
     lab.add_argument("--folder", type=Path, default=Path("allegra-tls-notebooks"), help="the work folder (default %(default)s)")
-    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
     lab.set_defaults(run=_lab)
 
     run = commands.add_parser("run", help="execute a notebook unattended, with its record")
@@ -70,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--records", type=Path, help="where record folders are made (default $ALLEGRA_TLS_RECORDS or your home)")
     run.set_defaults(run=_run)
     return parser
+
+
+def _seconds(text: str) -> float:
+    if not (seconds := float(text)) > 0:
+        raise ValueError(text)
+    return seconds
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -95,6 +112,8 @@ def _anchors(truststore: str) -> tuple[bytes, ...] | None:
     if store is None:
         print("Not judged: no Java was found here; name a keystore with --truststore.\n")
         return None
+    if not store.exists:
+        raise LocateError(f"{store.path}: there is no such keystore to judge by; name another one with --truststore")
     print(f"Judged against {store.path}: {count(len(store.anchors), 'anchor')} that Java sees without a password.\n")
     return store.anchors
 
@@ -111,7 +130,7 @@ def _lab(options: argparse.Namespace) -> int:
     first = copy_notebooks(options.folder)
     print(f"Work in {first.parent.resolve()}: the notebooks there are copies, and stay when you come back.")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parent.resolve()}"]
-    command += [f"--LabApp.default_url=/lab/tree/{first.name}", *(["--no-browser"] if options.no_browser else [])]
+    command += [f"--LabApp.default_url=/lab/tree/{first.name}", *options.rest]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - this program becomes JupyterLab, so that Ctrl-C and its end are JupyterLab's
 

@@ -157,26 +157,28 @@ class Attempt:
         else:
             own = self._socket.getsockname()[0]
             self._preamble = Preamble(self._endpoint.protocol, f"[IPv6:{own}]" if ":" in own else f"[{own}]")
-            self._stage = self._preamble.stage
-            self._send(self._preamble.receive(b""))
+            self._converse(self._preamble, b"")
 
     def _on_data(self, data: bytes) -> None:
         if self._tls is None:
             assert self._preamble is not None  # noqa: S101 - no plaintext without a preamble
-            try:
-                reply = self._preamble.receive(data)
-            finally:  # greeting and refusal may come in one segment
-                self._stage = self._preamble.stage
-            if self._preamble.done:
-                self._start_tls(self._preamble.rest)
-            else:
-                self._send(reply)
+            self._converse(self._preamble, data)
             return
         if not self._tls_bytes_seen:
             self._tls_bytes_seen = True
             check_first_bytes(data, self._endpoint.security)
         self._incoming.write(data)
         self._handshake()
+
+    def _converse(self, preamble: Preamble, data: bytes) -> None:
+        try:
+            reply = preamble.receive(data)
+        finally:  # greeting and refusal may come in one segment
+            self._stage = preamble.stage
+        if preamble.done:
+            self._start_tls(preamble.rest)
+        else:
+            self._send(reply)
 
     def _start_tls(self, rest: bytes) -> None:
         self._stage = Stage.HANDSHAKE

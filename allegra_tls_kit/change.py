@@ -66,7 +66,8 @@ def apply(plan: Plan, journal: Journal, *, confirm: str, password: PasswordSourc
         )
     if not plan.changes:
         return journal.keep(Applied(plan, datetime.now(UTC), changed=False, sha256=plan.snapshot.sha256, backup=None))
-    return _Change(plan, journal, obtain(password, f"Password of {plan.keystore.name}") or DEFAULT_PASSWORD).made()
+    given = obtain(password, f"Password of {plan.keystore.name}")
+    return _Change(plan, journal, DEFAULT_PASSWORD if given is None else given).made()
 
 
 def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: PasswordSource = None) -> Verified:

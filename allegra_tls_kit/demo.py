@@ -184,10 +184,7 @@ class _Secured:
         self._until_done(lambda: self._tls.write(data))
 
     def recv(self, size: int) -> bytes:
-        try:
-            return self._until_done(lambda: self._tls.read(size))
-        except ssl.SSLZeroReturnError:
-            return b""
+        return self._until_done(lambda: self._tls.read(size))
 
     def say_goodbye(self) -> None:
         self._until_done(self._tls.unwrap)

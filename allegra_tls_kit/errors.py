@@ -12,6 +12,10 @@ from __future__ import annotations
 class KitError(Exception):
     """Whatever this kit refuses or fails to do; never raised as such."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the sentence instead of the stack: it is meant for whoever sits in front of the notebook."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class EndpointError(KitError, ValueError):
     """An endpoint, or a list of them, that cannot be read."""

@@ -46,7 +46,7 @@ def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
 def words_of(error: ssl.SSLError) -> str:
     """Return what OpenSSL says of a failed handshake, an alert of the server by its name (RFC 8446, 6)."""
     reason = error.reason or str(error)
-    alert = re.search(r"ALERT_(.+)", reason)
+    alert = re.match(r"(?:SSLV3_ALERT|TLSV1_ALERT|TLSV13_ALERT|TLSV1)_(.+)", reason)  # TLSV1_UNRECOGNIZED_NAME is one too
     if alert:
         return f"the server ends the handshake with the alert {visible(alert[1].lower())}"
     return f"the handshake failed: {visible(reason.lower().replace('_', ' '))}"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import jks
 
 from allegra_tls_kit import ber
+from allegra_tls_kit.entry import Entry, EntryKind, StoreType, store_type_of
 from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
-from allegra_tls_kit.keystore import Entry, EntryKind, StoreType, store_type_of
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from allegra_tls_kit.keystore import Edit
+    from allegra_tls_kit.entry import Edit
 
 logging.getLogger("javaobj").addHandler(logging.NullHandler())  # it would dump a damaged JCEKS file to stderr
 

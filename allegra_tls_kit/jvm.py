@@ -79,8 +79,8 @@ def find_java(java: Path | None = None) -> Path:
 def jvm_verdicts(cases: Sequence[JvmCase], *, java: Path | None = None) -> list[JvmVerdict]:
     """Ask a real JVM for its verdict on every case, in their order, in one start.
 
-    Each store is read as Allegra reads it, without a password; the time is the machine's own. A store that the JVM cannot read, or
-    that cannot be opened, is a verdict with that message; Allegra itself would take the JVM's own cacerts for a missing file.
+    Each store is read as Allegra reads it, without a password; the time is the machine's own. A store that the JVM cannot read,
+    or that cannot be opened, is a verdict with that message; Allegra itself would take the JVM's own cacerts for a missing file.
     Only the trust manager is asked: what a handshake refuses before (more than ten certificates, a brainpool key) it accepts.
     Raises JavaError where there is no JVM or it does not answer.
     """
@@ -152,9 +152,7 @@ def _answers(java: Path, cases: Sequence[JvmCase], contents: Mapping[Path, bytes
         lines = _run(arguments, folder, {}, SECONDS + SECONDS_A_CASE * len(cases)).splitlines()
     answers = [_ANSWER.fullmatch(line) for line in lines]
     if len(answers) != len(cases) or None in answers:
-        raise JavaError(
-            f"{visible(str(java))} gave {count(len(lines), 'line')} that are no verdicts on {count(len(cases), 'case')}"
-        )
+        raise JavaError(f"{visible(str(java))} gave {count(len(lines), 'line')}, no verdicts on {count(len(cases), 'case')}")
     return [_verdict(answer[1]) for answer in answers if answer is not None]
 
 

@@ -45,7 +45,7 @@ _FURTHER_KEYWORDS = {
 _TEXT_TAGS = {12, 19}
 """UTF8String and PrintableString; values of any other type, BMPString and T61String too, are compared byte for byte."""
 _SPECIAL = re.compile(r'^ | $|  |[,+=\n<>#;\\"]')
-_MAILBOX = re.compile(r"[!-~]+@[A-Za-z0-9.-]+")
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _DNS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 LONGEST_DNS_NAME = 253
 

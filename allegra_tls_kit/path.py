@@ -39,7 +39,10 @@ class Anchors:
     malformed: tuple[bytes, ...]
 
     def named(self, name: DistinguishedName) -> tuple[Reading, ...]:
-        """Return the anchors of this name; those that are no CA first, because Java may meet them first and then gives up."""
+        """Return the anchors of this name, those that are no CA first.
+
+        Of two with one name and key Java takes one by chance, and gives up where that is no CA; the model takes it for granted.
+        """
         return self.by_subject.get(name, ())
 
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit import ber
 from allegra_tls_kit.certificate import load
+from allegra_tls_kit.entry import Entry, EntryKind
 from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
-from allegra_tls_kit.keystore import Entry, EntryKind
 from allegra_tls_kit.pkcs12_encryption import HASHES, MAC_PURPOSE, decrypt, derive, iterations
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from allegra_tls_kit.keystore import Edit
+    from allegra_tls_kit.entry import Edit
 
 _DATA, _ENCRYPTED = bytes.fromhex("2a864886f70d010701"), bytes.fromhex("2a864886f70d010706")
 _BAG = bytes.fromhex("2a864886f70d010c0a01")  # followed by one octet

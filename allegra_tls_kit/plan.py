@@ -212,17 +212,22 @@ def plan_rollback(applied: Applied, snapshot: Snapshot) -> Plan:
     """Plan the way back: remove exactly what the change added, add what it removed, from the store as it is now.
 
     A store that the change created, and that would be left empty, is removed: Java takes an empty store for a fault. Raises
-    PlanRefused where the store is another file, or somebody has changed such an entry since.
+    PlanRefused where the store is another file, or somebody has changed such an entry since, PasswordNeeded for a store whose
+    entries were not all read.
     """
     if snapshot.path != applied.plan.keystore:
         raise PlanRefused(f"the change was made to {applied.plan.keystore}, this is {snapshot.path}")
-    actions = tuple(
-        _way_back(action, snapshot) for action in applied.plan.actions if action.kind in (ActionKind.ADD, ActionKind.REMOVE)
-    )
     if any(action.kind is ActionKind.DELETE_STORE for action in applied.plan.actions):
         raise PlanRefused(f"{snapshot.path}: the change removed the store; import again instead")
+    _require_writable_form(snapshot)
+    before = applied.plan.snapshot
+    actions = tuple(
+        _way_back(action, before, snapshot)
+        for action in applied.plan.actions
+        if action.kind in (ActionKind.ADD, ActionKind.REMOVE)
+    )
     gone = {action.alias for action in actions if action.kind is ActionKind.REMOVE}
-    if snapshot.exists and not applied.plan.snapshot.exists and all(entry.alias in gone for entry in snapshot.entries):
+    if snapshot.exists and not before.exists and all(entry.alias in gone for entry in snapshot.entries):
         delete = Action(ActionKind.DELETE_STORE, "", None, "the change created this store, and nothing else is in it")
         actions = (*actions, delete)
     return Plan(snapshot, f"roll back {applied.plan.id}: {applied.plan.purpose}", actions)
@@ -287,8 +292,8 @@ def _removal_action(alias: str, entry: Entry | None, reason: str) -> Action:
     return Action(ActionKind.REMOVE, alias, entry.certificate, reason)
 
 
-def _way_back(action: Action, snapshot: Snapshot) -> Action:
-    entry = snapshot.entry(action.alias)
+def _way_back(action: Action, before: Snapshot, snapshot: Snapshot) -> Action:
+    entry, was = snapshot.entry(action.alias), before.entry(action.alias)
     if action.kind is ActionKind.ADD:
         if entry is not None and entry.certificate != action.certificate:
             raise PlanRefused(
@@ -297,6 +302,8 @@ def _way_back(action: Action, snapshot: Snapshot) -> Action:
         return _removal_action(action.alias, entry, "added by the change that is rolled back")
     if entry is not None:
         raise PlanRefused(f"{snapshot.path}: {visible(action.alias)} is there again; nothing to put back")
+    if was is not None and was.kind is not EntryKind.TRUSTED:
+        raise PlanRefused(f"{snapshot.path}: {visible(action.alias)} was a {was.kind}; that is not made anew, use the backup")
     return Action(ActionKind.ADD, action.alias, action.certificate, "removed by the change that is rolled back")
 
 

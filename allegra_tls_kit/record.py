@@ -22,7 +22,7 @@ from allegra_tls_kit.plan import Plan
 from allegra_tls_kit.text import count, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class Event:
     at: str
     kind: str
     value: dict[str, Any]
+
+
+Kinds = dict[str, list[Event]]
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
@@ -88,7 +91,8 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
     """Return the line that a journal keeps for a value; `previous` is the SHA-256 of the line before, None for the first."""
     event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")  # half a character, as in a path that is not UTF-8: \udcff is JSON, too
 
 
 def read_events(data: bytes) -> tuple[tuple[Event, ...], tuple[str, ...]]:
@@ -99,44 +103,38 @@ def read_events(data: bytes) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), 1):
         try:
             raw = json.loads(line)
-            events.append(Event(number, str(raw["at"]), str(raw["kind"]), dict(raw["value"])))
+            events.append(Event(number, str(raw["at"]), str(raw["kind"]), {**raw["value"]}))
             if raw["previous"] != previous:
                 faults.append(f"line {number} does not follow the line before it: one of the two was changed, or one is missing")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             faults.append(f"line {number} cannot be read: torn by a crash, or changed")
         previous = hashlib.sha256(line).hexdigest()
     return tuple(events), tuple(faults)
 
 
 def change_record(data: bytes) -> str:
-    """Return the change record in Markdown, from the bytes of a journal; also for a change that failed or was abandoned."""
-    events, faults = read_events(data)
-    by_kind: dict[str, list[Event]] = {}
+    """Return the change record in Markdown, from the bytes of a journal; also for a change that failed or was abandoned.
+
+    Where there are several plans it tells of the last. A damaged journal gives what it still holds, and the last section says so.
+    """
+    events, found = read_events(data)
+    faults = list(found)
+    by_kind: Kinds = {}
     for event in events:
         by_kind.setdefault(event.kind, []).append(event)
-    lines = [f"# Change record: {_purpose(by_kind)}", "", f"**State: {_state(by_kind)}**", ""]
-    for heading, body in _sections(by_kind, events, faults):
-        lines += [f"## {heading}", "", *body, ""]
-    return "\n".join(lines)
 
+    def told(what: str, tell: Callable[[Kinds], list[str]]) -> list[str]:
+        try:
+            return tell(by_kind)
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            faults.append(f"{what}: an event that tells of it has a shape that this kit does not write")
+            return ["This cannot be told; see the integrity of the journal."]
 
-Kinds = dict[str, list[Event]]
-
-
-def _sections(by_kind: Kinds, events: tuple[Event, ...], faults: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    yield "Short description", _description(by_kind)
-    yield "Justification", _justification(by_kind)
-    yield "Plan", _plan(by_kind)
-    yield "How the fingerprint was checked", _fingerprint(by_kind)
-    yield "Risk and reach", _said(by_kind, "risk") or [_REACH]
-    yield "Test plan", [_TEST]
-    yield "Backout plan", [_BACKOUT]
-    yield "Outcome", _outcome(by_kind)
-    yield "The same change as keytool commands", _commands(by_kind)
-    yield "Evidence: certificates", _certificates(by_kind)
-    yield "Evidence: events", _timeline(events)
-    yield "Versions", _versions(by_kind)
-    yield "Integrity of the journal", [f"- {fault}" for fault in faults] or [f"{count(len(events), 'line')}, unbroken chain."]
+    lines = [f"# Change record: {told('Purpose', _purpose)[0]}", "", f"**State: {told('State', _state)[0]}**", ""]
+    for heading, tell in _SECTIONS:
+        lines += [f"## {heading}", "", *told(heading, tell), ""]
+    integrity = [f"- {fault}" for fault in faults] or [f"{count(len(events), 'line')}, unbroken chain."]
+    return "\n".join([*lines, "## Integrity of the journal", "", *integrity, ""])
 
 
 _REACH = (
@@ -151,22 +149,41 @@ _BACKOUT = (
 
 
 def _last(by_kind: Kinds, kind: str) -> dict[str, Any]:
-    return by_kind[kind][-1].value if kind in by_kind else {}
+    """Return the last value of a kind; one that belongs to a plan only if it is the last plan's."""
+    plan = by_kind["Plan"][-1].value.get("id") if "Plan" in by_kind else None
+    values = [event.value for event in by_kind.get(kind, []) if plan is None or _plan_of(event.value) in (None, plan)]
+    return values[-1] if values else {}
 
 
-def _purpose(by_kind: Kinds) -> str:
+def _plan_of(value: dict[str, Any]) -> object:
+    plan = value.get("plan")
+    return plan.get("id") if isinstance(plan, dict) else plan
+
+
+def _purpose(by_kind: Kinds) -> list[str]:
     plan = _last(by_kind, "Plan")
-    return _code(plan["purpose"]) if plan else "nothing was planned"
+    return [_code(plan["purpose"]) if plan else "nothing was planned"]
 
 
-def _state(by_kind: Kinds) -> str:
+def _state(by_kind: Kinds) -> list[str]:
     if verified := _last(by_kind, "Verified"):
-        return "applied and verified" if verified.get("trusted") else "applied, but the server is not trusted yet"
+        adds = any(action["kind"] == "add" for action in _last(by_kind, "Plan").get("actions", ()))
+        return [_VERIFIED[adds, bool(verified["trusted"])]]
     if applied := _last(by_kind, "Applied"):
-        return "applied, not verified" if applied.get("changed") else "nothing to change"
+        return ["applied, not verified" if applied["changed"] else "nothing to change"]
     if step := _last(by_kind, "ApplyStep"):
-        return f"broke off: the last step was {step['state']}; compare the file's SHA-256 with the digests below"
-    return "planned, not applied" if "Plan" in by_kind else "looked, nothing planned"
+        if step["state"] == "abandoned":
+            return ["abandoned, the keystore is as it was"]
+        return [f"broke off: the last step was {_code(step['state'])}; compare the file's SHA-256 with the digests below"]
+    return ["planned, not applied" if "Plan" in by_kind else "looked, nothing planned"]
+
+
+_VERIFIED = {
+    (True, True): "applied and verified",
+    (True, False): "applied, but the server is not trusted",
+    (False, True): "taken out again, and the server is trusted all the same",
+    (False, False): "taken out again, and the server is refused",
+}
 
 
 def _description(by_kind: Kinds) -> list[str]:
@@ -189,7 +206,8 @@ def _justification(by_kind: Kinds) -> list[str]:
     for diagnosis in before:
         lines.append(f"Java's verdict before: {_code(diagnosis.get('message') or 'trusted')}")
         lines += [
-            f"- {finding['severity']}: {_code(finding['code'])} {_code(finding['detail'])}" for finding in diagnosis["findings"]
+            f"- {_code(finding['severity'])}: {_code(finding['code'])} {_code(finding['detail'])}"
+            for finding in diagnosis["findings"]
         ]
     return lines or ["None was written down."]
 
@@ -200,7 +218,7 @@ def _plan(by_kind: Kinds) -> list[str]:
     rows = []
     for action in plan["actions"]:
         sha256 = hashlib.sha256(base64.b64decode(action["certificate"])).hexdigest() if action["certificate"] else ""
-        rows.append((action["kind"], _code(action["alias"]), _code(keytool_notation(sha256)), _code(action["reason"])))
+        rows.append((_code(action["kind"]), _code(action["alias"]), _code(keytool_notation(sha256)), _code(action["reason"])))
     return _table(("action", "alias", "SHA-256", "why"), rows)
 
 
@@ -230,13 +248,15 @@ def _outcome(by_kind: Kinds) -> list[str]:
     if verified := _last(by_kind, "Verified"):
         lines += ["", *(f"- {_code(sentence)}" for sentence in verified["sentences"])]
     steps = [event.value for event in by_kind.get("ApplyStep", [])]
-    lines += ["", *(f"- {step['state']}: {_code(step['detail'])}" for step in steps)] if steps else []
+    lines += ["", *(f"- {_code(step['state'])}: {_code(step['detail'])}" for step in steps)] if steps else []
     return lines or ["Nothing was applied."]
 
 
 def _commands(by_kind: Kinds) -> list[str]:
     commands = _last(by_kind, "Plan").get("keytool_commands") or []
-    return ["```sh", *commands, "```"] if commands else ["None."]
+    lines = [visible(line, len(line)) for command in commands for line in command.split("\n")]
+    fence = _fence(lines, 3)
+    return [f"{fence}sh", *lines, fence] if lines else ["None."]
 
 
 def _certificates(by_kind: Kinds) -> list[str]:
@@ -260,8 +280,10 @@ def _certificate_row(der: bytes, position: int) -> tuple[str, ...]:
     return role(facts, position), _code(facts.subject), _code(facts.issuer), until, _code(keytool_notation(facts.sha256))
 
 
-def _timeline(events: tuple[Event, ...]) -> list[str]:
-    return _table(("line", "time (UTC)", "event", "what"), ((str(e.number), e.at[:19], e.kind, _code(_gist(e))) for e in events))
+def _timeline(by_kind: Kinds) -> list[str]:
+    events = sorted((event for same in by_kind.values() for event in same), key=lambda event: event.number)
+    rows = ((str(e.number), _code(e.at[:19]), _code(e.kind), _code(_gist(e))) for e in events)
+    return _table(("line", "time (UTC)", "event", "what"), rows)
 
 
 def _gist(event: Event) -> str:
@@ -270,15 +292,16 @@ def _gist(event: Event) -> str:
         if isinstance(value.get(key), str):
             return visible(value[key], 120)
     if isinstance(error := value.get("error"), dict):
-        return visible(error["message"], 120)
+        return visible(str(error.get("message")), 120)
     if isinstance(endpoint := value.get("endpoint"), dict):
-        return f"{endpoint['protocol']} {endpoint['security']} {endpoint['host']}:{endpoint['port']}"
+        protocol, security, host, port = (endpoint.get(name) for name in ("protocol", "security", "host", "port"))
+        return visible(f"{protocol} {security} {host}:{port}", 120)
     return ""
 
 
 def _versions(by_kind: Kinds) -> list[str]:
     opened = _last(by_kind, "Opened")
-    return [f"- {name}: {_code(text)}" for name, text in opened.get("versions", {}).items()]
+    return [f"- {_code(name)}: {_code(text)}" for name, text in opened.get("versions", {}).items()]
 
 
 def _said(by_kind: Kinds, heading: str) -> list[str]:
@@ -296,10 +319,31 @@ def _code(text: object) -> str:
     shown = visible(str(text), 2000)
     if not shown:
         return ""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    fence = _fence([shown], 1)
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
+def _fence(lines: list[str], shortest: int) -> str:
+    """Return a run of backticks longer than any in the lines."""
+    return "`" * max(shortest, *(1 + len(run) for line in lines for run in re.findall("`+", line)), 0)
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return text.replace("|", "\\x7c")  # renderers do not agree on a backslash before a bar
+
+
+_SECTIONS: tuple[tuple[str, Callable[[Kinds], list[str]]], ...] = (
+    ("Short description", _description),
+    ("Justification", _justification),
+    ("Plan", _plan),
+    ("How the fingerprint was checked", _fingerprint),
+    ("Risk and reach", lambda by_kind: _said(by_kind, "risk") or [_REACH]),
+    ("Test plan", lambda _: [_TEST]),
+    ("Backout plan", lambda _: [_BACKOUT]),
+    ("Outcome", _outcome),
+    ("The same change as keytool commands", _commands),
+    ("Evidence: certificates", _certificates),
+    ("Evidence: events", _timeline),
+    ("Versions", _versions),
+)

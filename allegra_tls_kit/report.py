@@ -9,7 +9,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role
+from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
 from allegra_tls_kit.change import Verified
 from allegra_tls_kit.errors import CertificateError, KitError
 from allegra_tls_kit.finding import Severity
@@ -45,7 +45,7 @@ def show_survey(results: Iterable[Probe | ProbeFailure], anchors: Sequence[bytes
     rows = sorted((_survey_row(result, diagnosis) for result, diagnosis in judged), key=lambda row: row[0])
     words = [row[1] for row in rows]
     order = dict.fromkeys(words)
-    summary = " · ".join(f"{words.count(word)} {word}" for word in order)
+    summary = " · ".join(f"{words.count(word)} {word}" for word in order) or "nothing to show"
     head = ("state", "server", "certificate", "issuer", "valid until (UTC)", "what it means")
     return Static((Table(f"{count(len(rows), 'server')}: {summary}", head, tuple(row[2] for row in rows)),))
 
@@ -142,7 +142,9 @@ def show_plan(plan: Plan) -> Static:
 def show_applied(applied: Applied) -> Static:
     """Return what was done to which file, and where the backup is."""
     if not applied.changed:
-        return Static((Note(Tone.OK, f"{applied.plan.keystore}: everything was there already, the file is untouched"),))
+        return Static(
+            (Note(Tone.OK, f"{visible(str(applied.plan.keystore))}: everything was there already, the file is untouched"),)
+        )
     rows: tuple[tuple[Cell, ...], ...] = (
         ("keystore", visible(str(applied.plan.keystore))),
         ("plan", applied.plan.id),
@@ -168,7 +170,7 @@ def show_allegra(allegra: Allegra) -> Static:
     """Return where Allegra and its Java are, where each was learned, and what was looked at."""
     rows: list[tuple[Cell, ...]] = [("home", visible(str(allegra.home)), allegra.ground)]
     for jvm in allegra.jvms:
-        rows.append(("Java", f"{jvm.home} ({jvm.version or 'version unknown'})", jvm.ground))
+        rows.append(("Java", f"{visible(str(jvm.home))} ({jvm.version or 'version unknown'})", jvm.ground))
         rows.append(("cacerts", str(jvm.cacerts), jvm.cacerts.owned_by or "of this Java runtime"))
     looked = Details("What was looked at", (Code("\n".join(allegra.looked_at)),))
     return Static((Table("Allegra as seen from here", ("what", "where", "learned from"), tuple(rows)), looked))
@@ -236,7 +238,7 @@ def _chain_row(position: int, der: bytes) -> tuple[Cell, ...]:
     try:
         facts = certificate_facts(der)
     except CertificateError as error:
-        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", "")
+        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", keytool_notation(sha256_of(der)))
     names = visible(", ".join(facts.subject_alt_name), 120)
     valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
     return (str(position), role(facts, position), facts.subject, facts.issuer, valid, names, keytool_notation(facts.sha256))
@@ -259,8 +261,11 @@ def _plan_row(plan: Plan) -> Iterable[tuple[Cell, ...]]:
     for action in plan.actions:
         cells: tuple[Cell, ...] = ("", "", "", "")
         if action.certificate is not None:
-            facts = certificate_facts(action.certificate)
-            valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
-            cells = (facts.subject, facts.issuer, valid, keytool_notation(facts.sha256))
+            try:
+                facts = certificate_facts(action.certificate)
+                valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
+                cells = (facts.subject, facts.issuer, valid, keytool_notation(facts.sha256))
+            except CertificateError as error:  # to be removed, for being that
+                cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
         badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
         yield (badge, visible(action.alias, 80), *cells, action.reason)

@@ -92,14 +92,13 @@ def violations(path: Sequence[Reading], anchor: Reading | None, at: datetime, ja
     remaining = len(path)
     policies = _Policies(len(path))
     issuer = anchor
-    for certificate in reversed(path):
-        is_leaf = certificate is path[0]
+    for level, certificate in enumerate(reversed(path), 1):
+        is_leaf = level == len(path)
         found += _algorithm_violations(certificate, issuer)
         if not is_leaf:
-            found += _ca_violations(certificate, remaining, is_first=certificate is path[-1])
-            remaining -= not certificate.self_issued
-            length = _ca_path_length(certificate, is_first=certificate is path[-1])
-            remaining = remaining if length is None else min(remaining, length)
+            length = _ca_path_length(certificate, is_first=level == 1)
+            found += _ca_violations(certificate, length, remaining)
+            remaining = min(remaining - (not certificate.self_issued), UNLIMITED if length is None else length)
         if is_leaf or not certificate.self_issued:
             names = certificate.alternative_names
             if any(violates(constraint, certificate.subject, names) for constraint in constraints):
@@ -206,11 +205,11 @@ def _ca_path_length(certificate: Reading, *, is_first: bool) -> int | None:
     return UNLIMITED if is_first and certificate.self_issued else None
 
 
-def _ca_violations(certificate: Reading, remaining: int, *, is_first: bool) -> Iterator[Violation]:
+def _ca_violations(certificate: Reading, length: int | None, remaining: int) -> Iterator[Violation]:
     if lacks_cert_sign(certificate):
         yield Violation(FindingCode.NOT_A_CA, certificate, "CA key usage check failed: keyCertSign bit is not set")
     failed = "basic constraints check failed:"
-    if _ca_path_length(certificate, is_first=is_first) is None:
+    if length is None:
         yield Violation(FindingCode.NOT_A_CA, certificate, f"{failed} this is not a CA certificate")
     elif remaining <= 0 and not certificate.self_issued:
         words = f"{failed} pathLenConstraint violated - this cert must be the last cert in the certification path"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 RECORDS_VARIABLE = "ALLEGRA_TLS_RECORDS"
 FOLDER_PARAMETER = "RECORD"
 SUMS = "SHA256SUMS"
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _SECRET_NAME = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
 _SOURCE = re.compile(r"(env|file):.+|prompt|changeit|")
 
@@ -68,6 +69,8 @@ def new_record_folder(title: str, base: str | os.PathLike[str] | None = None) ->
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise RunbookError(f"{folder}: no folder can be made here: {error.strerror}; set ${RECORDS_VARIABLE}") from None
         return folder
     raise RunbookError(f"{base}: a hundred records of {title} in one second; look what starts them")
 
@@ -96,10 +99,13 @@ def templates() -> dict[str, Path]:
 def copy_notebooks(folder: str | os.PathLike[str]) -> Path:
     """Copy the notebooks to a work folder, made if need be; one that is there already is left alone. Return the first."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in templates().values():
-        if not (folder / path.name).exists():
-            shutil.copyfile(path, folder / path.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in templates().values():
+            if not (folder / path.name).exists():
+                shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise RunbookError(f"{folder}: the notebooks cannot be copied there: {error.strerror}; name another folder") from None
     return folder / next(iter(templates().values())).name
 
 
@@ -107,18 +113,18 @@ def run_notebook(template: str | os.PathLike[str], folder: str | os.PathLike[str
     """Execute a notebook unattended in a new record folder under `folder`, and write its record.
 
     `template` is a name such as `20_import_certificate`, or a path. `parameters` replace those of its parameters cell; unknown
-    names, values of another type and secrets raise RunbookError before anything runs. A failing cell raises RunbookFailed, after
-    the executed notebook and the record of what happened until then have been written.
+    names, values of another type and secrets raise RunbookError before anything runs. Relative paths are those of this process.
+    A failing cell raises RunbookFailed, after the executed notebook and the record of what happened until then have been written.
     """
     import nbformat  # noqa: PLC0415 - slow to load, and only a run needs it
 
     path = _template(template)
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = _read(path)
     values = checked_parameters(notebook, parameters)
-    place = new_record_folder(path.stem, folder)
+    place = new_record_folder(path.stem, Path(folder).absolute())
     _inject(notebook, values | {FOLDER_PARAMETER: str(place)})
-    failure = _execute(notebook, place)
-    notebook.metadata.pop("widgets", None)
+    failure = _execute(notebook)
+    _take_out_widgets(notebook)
     executed = place / path.name
     nbformat.write(notebook, executed)  # type: ignore[no-untyped-call]
     left = _written(place, executed)
@@ -127,11 +133,11 @@ def run_notebook(template: str | os.PathLike[str], folder: str | os.PathLike[str
     return left
 
 
-def _execute(notebook: NotebookNode, folder: Path) -> str | None:
-    """Execute the cells in this folder, outputs into the notebook; return how it failed, None where it did not."""
+def _execute(notebook: NotebookNode) -> str | None:
+    """Execute the cells, outputs into the notebook; return how it failed, None where it did not."""
     from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415 - as above
     from nbclient import NotebookClient  # noqa: PLC0415 - as above
-    from nbclient.exceptions import CellExecutionError  # noqa: PLC0415 - as above
+    from nbclient.exceptions import CellExecutionError, DeadKernelError  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory(prefix="allegra-kernel-") as private:
         # Sockets of the file system, where there are such, so that nobody listens in between notebook and kernel.
@@ -140,10 +146,20 @@ def _execute(notebook: NotebookNode, folder: Path) -> str | None:
         client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
         client.owns_km = True  # so that it is stopped at the end
         try:
-            client.execute(cwd=str(folder))
+            client.execute()
         except CellExecutionError as error:
             return f"{error.ename}: {error.evalue}"
+        except DeadKernelError:
+            return "the kernel died in the middle of a cell, killed from outside or for want of memory"
     return None
+
+
+def _take_out_widgets(notebook: NotebookNode) -> None:
+    """Leave of each output what shows without a kernel; a widget would read as an error."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(_WIDGET, None)
 
 
 def checked_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,10 +170,15 @@ def checked_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) ->
         if name not in known or name == FOLDER_PARAMETER:
             names = ", ".join(known)
             raise RunbookError(f"there is no parameter {visible(name)!r}; this notebook has {names}")
-        if _SECRET_NAME.search(name) and not _SOURCE.fullmatch(str(value)):
+        if _SECRET_NAME.search(name) and not is_password_source(str(value)):
             raise RunbookError(f"{name} is a secret's name: give its source, env:NAME or file:PATH, never the secret itself")
         checked[name] = _as(type(known[name]), name, value)
     return checked
+
+
+def is_password_source(text: str) -> bool:
+    """Tell whether a text has the form of a password's source, or is empty; anything else may be a password."""
+    return _SOURCE.fullmatch(text) is not None
 
 
 def prerequisites() -> Static:
@@ -170,17 +191,17 @@ def prerequisites() -> Static:
     except LocateError:
         allegra, ground = "not found: name HOME in the notebooks, or work in the laboratory", False
     rows = (
-        ("required", "Python 3.11 or newer", platform.python_version(), True),
-        ("required", "JupyterLab 4", version("jupyterlab"), version("jupyterlab").startswith("4.")),
-        ("required", "records can be written", str(folder), os.access(place, os.W_OK)),
-        ("recommended", "a Java, to ask it for its verdict", str(jvms[0].home) if jvms else "none found", bool(jvms)),
-        ("recommended", "Allegra's home", allegra, ground),
+        ("Python 3.11 or newer", "required", platform.python_version(), True),
+        ("JupyterLab 4", "required", version("jupyterlab"), version("jupyterlab").startswith("4.")),
+        ("records can be written", "required", str(folder), os.access(place, os.W_OK)),
+        ("a Java, to ask it for its verdict", "recommended", str(jvms[0].home) if jvms else "none found", bool(jvms)),
+        ("Allegra's home", "recommended", allegra, ground),
     )
     cells = tuple(
-        (Badge(_tone(grade, there=there), "there" if there else "missing"), grade, what, visible(seen))
-        for grade, what, seen, there in rows
+        (Badge(_tone(grade, there=there), "there" if there else "missing"), what, grade, visible(seen))
+        for what, grade, seen, there in rows
     )
-    return Static((Table("Prerequisites", ("", "grade", "what", "seen here"), cells),))
+    return Static((Table("Prerequisites", ("", "what", "grade", "seen here"), cells),))
 
 
 def _tone(grade: str, *, there: bool) -> Tone:
@@ -190,27 +211,35 @@ def _tone(grade: str, *, there: bool) -> Tone:
 
 
 def _as(kind: type[Any], name: str, value: object) -> object:
-    """Return a value in the wanted type; text from a command line is read as a literal where it is one."""
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
+    """Return a value in the wanted type; text from a command line is read as a literal where text is not wanted."""
+    if isinstance(value, str) and kind is not str:
         try:
             value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             value = None
-    if kind is float and isinstance(value, int):
+    if kind is float and type(value) is int:
         return float(value)
-    if not isinstance(value, kind):
+    if type(value) is not kind:  # exactly: True is no number, and what a subclass is written as is no literal
         raise RunbookError(f"parameter {name} must be {kind.__name__}")
     return value
 
 
 def _template(template: str | os.PathLike[str]) -> Path:
-    named = templates().get(str(template).removesuffix(".ipynb"))
-    path = named or Path(template)
+    path = Path(template)  # before the kit's own: an edited copy in the work folder has the same name
+    if not path.is_file():
+        path = templates().get(str(template).removesuffix(".ipynb"), path)
     if not path.is_file():
         raise RunbookError(f"there is no notebook {visible(str(template))!r}; the kit's own are {', '.join(templates())}")
     return path
+
+
+def _read(path: Path) -> NotebookNode:
+    import nbformat  # noqa: PLC0415 - as above
+
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
+    except Exception as error:  # noqa: BLE001 - nbformat fails in a dozen ways, AttributeError among them
+        raise RunbookError(f"{path}: not a notebook: {visible(str(error), 120)}") from None
 
 
 def _parameters_cell(notebook: NotebookNode) -> int:
@@ -222,9 +251,14 @@ def _parameters_cell(notebook: NotebookNode) -> int:
 
 def _defaults(notebook: NotebookNode) -> dict[str, Any]:
     """Return the names and literals of the parameters cell."""
-    tree = ast.parse(notebook.cells[_parameters_cell(notebook)].source)
-    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments if isinstance(node.targets[0], ast.Name)}
+    found: dict[str, Any] = {}
+    try:
+        for node in ast.parse(notebook.cells[_parameters_cell(notebook)].source).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+    except (ValueError, SyntaxError):
+        raise RunbookError("its cell tagged `parameters` may hold lines NAME = literal only") from None
+    return found
 
 
 def _inject(notebook: NotebookNode, values: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TEXT_WIDTH = 110
+SHORT_CELL = 24
+"""A cell up to here is kept on one line; longer ones break wherever they must, as fingerprints do."""
 
 
 class Tone(StrEnum):
@@ -93,7 +95,7 @@ class Static:
 
     def html(self) -> str:
         """Return the document as one HTML element."""
-        return f'<div style="text-align:left">{"".join(_html(part) for part in self.parts)}</div>'
+        return f'<div style="text-align:left;line-height:1.4">{"".join(_html(part) for part in self.parts)}</div>'
 
     def __str__(self) -> str:
         """Return the document as plain text."""
@@ -131,10 +133,10 @@ def _html_table(caption: str, head: tuple[str, ...], rows: tuple[tuple[Cell, ...
 
 def _html_cell(cell: Cell) -> str:
     if isinstance(cell, Badge):
-        return (
-            f'<td style="{_BASE}"><span style="{_tinted(cell.tone)}">{TONES[cell.tone][1]} {html.escape(cell.word)}</span></td>'
-        )
-    return f'<td style="{_BASE};overflow-wrap:anywhere">{html.escape(cell)}</td>'
+        content = f'<span style="{_tinted(cell.tone)}">{TONES[cell.tone][1]} {html.escape(cell.word)}</span>'
+        return f'<td style="{_BASE};white-space:nowrap">{content}</td>'
+    wrap = "white-space:nowrap" if len(cell) <= SHORT_CELL else "overflow-wrap:anywhere"
+    return f'<td style="{_BASE};{wrap}">{html.escape(cell)}</td>'
 
 
 def _tinted(tone: Tone) -> str:
@@ -147,7 +149,7 @@ def _text(part: Part) -> str:
         case Heading(text):
             return f"\n{text}"
         case Note(tone, text):
-            return textwrap.fill(f"{TONES[tone][1]} {text}", TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+            return _filled(f"{TONES[tone][1]} {text}", "", "  ")
         case Code(text):
             return textwrap.indent(text, "    ")
         case Table(caption, head, rows):
@@ -170,8 +172,14 @@ def _text_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]
 
 def _text_block(head: Sequence[str], row: Sequence[str]) -> str:
     """Return one row of a table that is too wide for a terminal: its first two cells, the others below them by name."""
-    lines = [f"  {row[0]}  {row[1]}".rstrip()]
+    lines = [_filled("  ".join(row[:2]), " " * 2, " " * 8)]
     for name, cell in zip(head[2:], row[2:], strict=True):
         if cell:
-            lines.append(textwrap.fill(f"{name}: {cell}", TEXT_WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8))
+            lines.append(_filled(f"{name}: {cell}", " " * 6, " " * 8))
     return "\n".join(lines)
+
+
+def _filled(text: str, first: str, others: str) -> str:
+    """Return a paragraph in lines; a path or a fingerprint stays whole, so that it can be compared and copied."""
+    lines = textwrap.TextWrapper(TEXT_WIDTH, first, others, break_long_words=False, break_on_hyphens=False)
+    return lines.fill(text)

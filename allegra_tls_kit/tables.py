@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role
+from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role, sha256_of
 from allegra_tls_kit.endpoint import Security
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
@@ -97,7 +97,8 @@ PLAN_COLUMNS = {
 def survey_frame(results: Iterable[Probe | ProbeFailure], anchors: Sequence[bytes] | None = None) -> pd.DataFrame:
     """One row an endpoint, failures too; columns `SURVEY_COLUMNS`.
 
-    `probe_status` is `success` or `failure`, `stage` and `error` (the class) tell where and how it failed, `message` in words.
+    `probe_status` is `success` or `failure`, `stage` and `error` (the class) tell where and how it failed, `message` in words,
+    also for a leaf that could not be read.
     `days_left` counts from the probe. `trusted` and `verdict` (Java's sentence) are NA unless anchors (DER) are given.
     """
     return _frame((_survey_row(result, anchors) for result in results), SURVEY_COLUMNS)
@@ -135,12 +136,9 @@ def plan_frame(plan: Plan) -> pd.DataFrame:
     """One row an action of a plan; columns `PLAN_COLUMNS`."""
     rows = []
     for action in plan.actions:
-        facts = None if action.certificate is None else certificate_facts(action.certificate)
+        cells = {} if action.certificate is None else _certificate_cells(action.certificate, None, None)
         row: dict[str, Any] = {"action": action.kind.value, "alias": visible(action.alias), "reason": action.reason}
-        if facts is not None:
-            row |= {name: getattr(facts, name) for name in ("subject_cn", "issuer_cn", "not_before", "not_after")}
-            row["fingerprint_sha256"] = facts.sha256
-        rows.append(row)
+        rows.append(row | {name: cell for name, cell in cells.items() if name in PLAN_COLUMNS})
     return _frame(rows, PLAN_COLUMNS)
 
 
@@ -161,6 +159,7 @@ def _survey_row(result: Probe | ProbeFailure, anchors: Sequence[bytes] | None) -
     if result.chain:
         cells = _certificate_cells(result.chain[0], 0, result.at)
         row |= {name: cells.get(name) for name in ("subject_cn", "issuer_cn", "not_after", "days_left", "fingerprint_sha256")}
+        row.setdefault("message", cells.get("error"))
         if anchors is not None:
             diagnosis = judge(result, anchors)
             row |= {"trusted": diagnosis.trusted, "verdict": diagnosis.message or "trusted"}
@@ -193,7 +192,7 @@ def _certificate_cells(der: bytes, position: int | None, at: datetime | None) ->
     try:
         facts = certificate_facts(der)
     except CertificateError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "fingerprint_sha256": sha256_of(der)}
     cells = {name: _cell(getattr(facts, name)) for name in CertificateFacts.__slots__ if name in _CERTIFICATE}
     cells |= {"fingerprint_sha256": facts.sha256, "fingerprint_sha1": facts.sha1}
     cells["role"] = role(facts, (0 if not facts.is_ca else 1) if position is None else position)

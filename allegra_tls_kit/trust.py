@@ -96,25 +96,22 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
     received, unreadable = _read_all(chain)
     obstacles = [*_obstacles(chain, received, unreadable, known, java_version)]
     outcome = judge(received, known, at, java_version) if received and known.ders else Outcome((), None, None)
-    identification = endpoint_identification or "HTTPS"
-    names = received[0].carried_names if received else None
     wrong_name = None
-    if names is not None:
-        wrong_name = refusal(server_name, names, identification=identification, java_version=java_version)
+    if received:
+        names, checked = received[0].carried_names, endpoint_identification or "HTTPS"
+        wrong_name = refusal(server_name, names, identification=checked, java_version=java_version)
     refused = obstacles[0][0] if obstacles else outcome.message
     message = refused or (wrong_name if endpoint_identification else None)
     findings = [finding for _, finding in obstacles]
     if received:
         findings += _path_findings(received, known, outcome, at, java_version)
-    if wrong_name:
+    if wrong_name is not None:
         findings.append(_name_finding(received[0], wrong_name, asked=endpoint_identification is not None))
     findings += [Finding(FindingCode.MALFORMED, Severity.WARNING, sha256_of(der), _UNREADABLE_ANCHOR) for der in known.malformed]
-    if message is not None and not any(finding.severity is Severity.ERROR for finding in findings):
-        findings.append(Finding(FindingCode.UNTRUSTED, Severity.ERROR, None, _NO_PATH))
     verified = [certificate.der for certificate in (*outcome.path, outcome.anchor) if certificate is not None]
     return Diagnosis(
         trusted=message is None,
-        findings=tuple(sorted(dict.fromkeys(findings), key=lambda finding: _ORDER[finding.severity])),
+        findings=_in_order(findings, refused=message is not None),
         verified_chain=() if refused else tuple(verified),
         message=None if message is None else visible(message, LONGEST_MESSAGE),
         chain=tuple(chain),
@@ -123,6 +120,13 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
         endpoint_identification=endpoint_identification,
         java_version=java_version,
     )
+
+
+def _in_order(findings: list[Finding], *, refused: bool) -> tuple[Finding, ...]:
+    """Return the findings once each, errors first; a refusal that no finding explains is due to the order of the chain."""
+    if refused and not any(finding.severity is Severity.ERROR for finding in findings):
+        findings = [Finding(FindingCode.UNTRUSTED, Severity.ERROR, None, _NO_PATH), *findings]
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: _ORDER[finding.severity]))
 
 
 def _read_all(chain: Sequence[bytes]) -> tuple[list[Reading], list[tuple[bytes, str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import anchor_candidates
 from allegra_tls_kit.change import apply, verify
@@ -14,6 +14,13 @@ from allegra_tls_kit.probe import probe_all
 from allegra_tls_kit.report import show, show_server, show_survey
 from allegra_tls_kit.runbook import open_journal, write_record
 from allegra_tls_kit.survey import judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from allegra_tls_kit.change import Verified
+    from allegra_tls_kit.endpoint import Endpoint
+    from allegra_tls_kit.journal import Journal
 
 SERVER = "smtp"
 """The laboratory's mail server that the walk imports for."""
@@ -50,24 +57,28 @@ def walk_through(records: str | Path = "") -> bool:
         )
         certificate = choice.checked_certificate(result.chain)
         print(choice)
-
-        _say("4. Plan, and apply exactly that plan")
-        store = read_keystore(choice.keystore, choice.password_from)
-        plan = plan_import(store, [certificate], purpose=f"trust {endpoint.url}")
-        print(show(plan))
-        applied = apply(plan, journal, confirm=plan.id, password=choice.password_from)
-        print(show(applied))
-
-        _say("5. Verify: look again, judge with what is in the store now")
-        verified = verify(applied, endpoint, journal)
-        print(show(verified))
-
-        _say("6. The way back is a plan too")
-        print(show(plan_rollback(applied, read_keystore(choice.keystore, choice.password_from))))
+        verified = _changed(choice, certificate, endpoint, journal)
     record = write_record(journal)
     trusted_before = "trusted" if diagnosis.trusted else "refused"
     print(f"\nBefore: {trusted_before}. After: {'trusted' if verified.trusted else 'refused'}. Record: {record.record}")
     return verified.trusted and not diagnosis.trusted
+
+
+def _changed(choice: ImportChoice, certificate: bytes, endpoint: Endpoint, journal: Journal) -> Verified:
+    _say("4. Plan, and apply exactly that plan")
+    store = read_keystore(choice.keystore, choice.password_from)
+    plan = plan_import(store, [certificate], purpose=f"trust {endpoint.url}")
+    print(show(plan))
+    applied = apply(plan, journal, confirm=plan.id, password=choice.password_from)
+    print(show(applied))
+
+    _say("5. Verify: look again, judge with what is in the store now")
+    verified = verify(applied, endpoint, journal)
+    print(show(verified))
+
+    _say("6. The way back is a plan too")
+    print(show(plan_rollback(applied, read_keystore(choice.keystore, choice.password_from))))
+    return verified
 
 
 def _say(step: str) -> None:

@@ -12,9 +12,10 @@ import ipywidgets
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates
 from allegra_tls_kit.certificate import certificate_facts, check_fingerprint, keytool_notation
 from allegra_tls_kit.endpoint import Protocol
-from allegra_tls_kit.errors import FingerprintError
+from allegra_tls_kit.errors import FingerprintError, SecretError
 from allegra_tls_kit.plan import ImportChoice
 from allegra_tls_kit.report import show_candidates, show_diagnosis
+from allegra_tls_kit.runbook import is_password_source
 from allegra_tls_kit.static import Note, Static, Tone
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _WIDE = {"width": "46em"}
 _LABELS = {"description_width": "12em"}
 PASSWORD_SOURCES = ("changeit", "prompt", "env:STOREPASS", "file:~/.storepass")
+_LEFT_BEHIND = Static((Note(Tone.INFO, "Here the form was shown; what was chosen in it stands in the output of the next cell."),))
 LDAPS_STORE = "trackplus.ks"
 """What Allegra's ancestor reads for every LDAPS connection, whatever the host."""
 
@@ -50,7 +52,7 @@ class ImportGuide:
         operator: str = "",
         ticket: str = "",
     ) -> None:
-        """Judge each result and build the form; raises ValueError where no server showed a certificate."""
+        """Judge each result and build the form; raises ValueError where no server showed a certificate, and SecretError."""
         self._judged = {r.endpoint.url: (r, judge(r, anchors)) for r in results if r.chain}
         if not self._judged:
             raise ValueError("no server showed a certificate; survey them first and look at the failures")
@@ -60,20 +62,13 @@ class ImportGuide:
         self._verdict = ipywidgets.HTML()
         self._certificate = _field(ipywidgets.RadioButtons, "Certificate to import")
         self._consequences = ipywidgets.HTML()
-        self._reference = _field(
-            ipywidgets.Text, "Reference SHA-256", value=reference, placeholder="paste what whoever runs the server tells you"
-        )
-        self._reference_from = _field(
-            ipywidgets.Text,
-            "Reference from",
-            value=reference_from,
-            placeholder="who said so, and how: never from the server itself",
-        )
+        self._reference = _text("Reference SHA-256", value=reference, placeholder="paste what whoever runs the server tells you")
+        self._reference_from = _text("Reference from", value=reference_from, placeholder="who said so, and how: never the server")
         self._match = ipywidgets.HTML()
         self._keystore = _field(ipywidgets.Combobox, "Keystore", value=keystore)
-        self._password = _field(ipywidgets.Combobox, "Password from", value=password_from, options=PASSWORD_SOURCES)
-        self._operator = _field(ipywidgets.Text, "Operator", value=operator)
-        self._ticket = _field(ipywidgets.Text, "Ticket", value=ticket)
+        self._password = _field(ipywidgets.Combobox, "Password from", value=_source(password_from), options=PASSWORD_SOURCES)
+        self._operator = _text("Operator", value=operator)
+        self._ticket = _text("Ticket", value=ticket)
         self._keystore_given = bool(keystore)
         self.box = ipywidgets.VBox([getattr(self, name) for name in _ORDER])
         self._server.observe(self._server_chosen, "value")
@@ -83,27 +78,29 @@ class ImportGuide:
 
     @property
     def value(self) -> ImportChoice:
-        """The choice as it stands: frozen, and its `repr` can be pasted into a cell in the form's place."""
+        """The choice as it stands: frozen, and its `repr` can be pasted into a cell in the form's place.
+
+        Raises SecretError where a password stands in the place of its source: it would go into the record.
+        """
         return ImportChoice(
             endpoint=self._server.value,
             certificate=self._certificate.value.sha256 if self._certificate.value else "",
             reference=self._reference.value.strip(),
             reference_from=self._reference_from.value.strip(),
             keystore=self._keystore.value.strip(),
-            password_from=self._password.value.strip(),
+            password_from=_source(self._password.value.strip()),
             operator=self._operator.value.strip(),
             ticket=self._ticket.value.strip(),
         )
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display  # noqa: PLC0415 - there only where there is something to display on
-
-        display(self.box)  # type: ignore[no-untyped-call]
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002 - Jupyter's
+        return {**self.box._repr_mimebundle_(), **_LEFT_BEHIND._repr_mimebundle_()}
 
     def _server_chosen(self, _change: object = None) -> None:
         result, diagnosis = self._judged[self._server.value]
         candidates = anchor_candidates(diagnosis)
-        self._verdict.value = show_diagnosis(diagnosis).html()
+        verdict, *_, next_step = show_diagnosis(diagnosis).parts
+        self._verdict.value = Static((verdict, next_step)).html()
         self._certificate.options = [(_label(candidate), candidate) for candidate in candidates]
         self._certificate.index = 0 if candidates else None
         self._consequences.value = show_candidates(candidates).html()
@@ -140,6 +137,16 @@ _ORDER = (
 
 def _field(kind: type[Any], label: str, **options: Any) -> Any:  # noqa: ANN401 - ipywidgets has no types
     return kind(description=label, layout=ipywidgets.Layout(**_WIDE), style=_LABELS, **options)
+
+
+def _text(label: str, **options: Any) -> Any:  # noqa: ANN401 - as above
+    return _field(ipywidgets.Text, label, **options)
+
+
+def _source(text: str) -> str:
+    if not is_password_source(text):
+        raise SecretError("password_from is no source; write prompt, env:NAME, file:PATH or changeit, never the password itself")
+    return text
 
 
 def _label(candidate: AnchorCandidate) -> str:

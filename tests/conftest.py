@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from allegra_tls_kit.demo import Laboratory, demo
 from allegra_tls_kit.errors import JavaError
 from allegra_tls_kit.jvm import find_java
+from allegra_tls_kit.runbook import RECORDS_VARIABLE
+from tests.stores import Stores, make_stores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -28,3 +34,34 @@ def java() -> Path:
         return find_java()
     except JavaError as error:
         absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def stores(java: Path, tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    """Keystores of every kind that keytool makes."""
+    return make_stores(java, tmp_path_factory.mktemp("stores"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the records of all tests go: none under the home of whoever runs them."""
+    folder = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RECORDS_VARIABLE, str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def laboratory() -> Iterator[Laboratory]:
+    """The embedded laboratory, for tests that leave it as it is."""
+    with demo() as running:
+        yield running
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users reach, unlike `tmp_path`."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

@@ -193,6 +193,7 @@ def renewals() -> Iterator[Scenario]:
         yield Scenario(f"self-signed {name}, in the store", [new], [new])
         yield Scenario(f"self-signed {name}, renewed with its key", [new], [old])
         yield Scenario(f"self-signed {name}, renewed with its key, extra sent", [new, OTHER], [old])
+        yield Scenario(f"self-signed {name}, renewed with its key, sent twice", [new, new], [old])
         yield Scenario(f"self-signed {name}, renewed with another key", [new], [issue(HOST, ca=ca, extensions=extensions)])
     first, second = issue("Root", ca=True), issue("Root", ca=True, key=ROOT.key, start=LONG_AGO)
     yield Scenario("root of the same name and another key", [LEAF, SUB], [first])

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import jks
 import pytest
 
+from allegra_tls_kit.anchor import anchor_candidates
 from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
 from allegra_tls_kit.trust import Diagnosis, diagnose
 from tests import scenarios_names, scenarios_parts, scenarios_paths
 from tests.scenarios_paths import Scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 Row = tuple[Scenario, Diagnosis, JvmVerdict]
@@ -52,21 +54,32 @@ def java_version(java: Path) -> int:
 @pytest.fixture(scope="module")
 def verdicts(java: Path, java_version: int, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     scenarios = [scenario for group in GROUPS for scenario in group()]
-    folder = tmp_path_factory.mktemp("stores")
-    stores: dict[tuple[bytes, ...], Path] = {}
-    for scenario in scenarios:
-        ders = tuple(anchor.der for anchor in scenario.anchors)
-        if ders not in stores:
-            entries = [jks.TrustedCertEntry.new(f"entry{number}", der) for number, der in enumerate(ders)]
-            stores[ders] = folder / f"{len(stores)}.ks"
-            jks.KeyStore.new("jks", entries).save(str(stores[ders]), "changeit")
-    cases, diagnoses = [], []
-    for scenario in scenarios:
-        ders, chain = tuple(anchor.der for anchor in scenario.anchors), tuple(issued.der for issued in scenario.chain)
-        asked = {"endpoint_identification": scenario.identification}
-        cases.append(JvmCase(chain, stores[ders], scenario.server_name, **asked))
-        diagnoses.append(diagnose(chain, scenario.server_name, ders, at=datetime.now(UTC), java_version=java_version, **asked))
-    return list(zip(scenarios, diagnoses, jvm_verdicts(cases, java=java), strict=True))
+    diagnoses = [_diagnosis(scenario, java_version) for scenario in scenarios]
+    stores = [[anchor.der for anchor in scenario.anchors] for scenario in scenarios]
+    answers = _asked(java, diagnoses, stores, tmp_path_factory.mktemp("stores"))
+    return list(zip(scenarios, diagnoses, answers, strict=True))
+
+
+def _diagnosis(scenario: Scenario, java_version: int) -> Diagnosis:
+    return diagnose(
+        [issued.der for issued in scenario.chain],
+        scenario.server_name,
+        [anchor.der for anchor in scenario.anchors],
+        at=datetime.now(UTC),
+        endpoint_identification=scenario.identification,
+        java_version=java_version,
+    )
+
+
+def _asked(java: Path, diagnoses: Sequence[Diagnosis], stores: Sequence[Sequence[bytes]], folder: Path) -> list[JvmVerdict]:
+    """Put the question of each diagnosis to the JVM, each with its own store."""
+    cases = []
+    for number, (diagnosis, store) in enumerate(zip(diagnoses, stores, strict=True)):
+        entries = [jks.TrustedCertEntry.new(f"entry{position}", der) for position, der in enumerate(store)]
+        jks.KeyStore.new("jks", entries).save(str(folder / f"{number}.ks"), "changeit")
+        asked = (diagnosis.chain, folder / f"{number}.ks", diagnosis.server_name, diagnosis.endpoint_identification)
+        cases.append(JvmCase(*asked))
+    return jvm_verdicts(cases, java=java)
 
 
 def test_the_corpus_is_large_and_has_both_verdicts(verdicts: list[Row]) -> None:
@@ -84,6 +97,13 @@ def test_model_and_jvm_use_the_same_sentence(verdicts: list[Row], java_version: 
     compared = [row for row in verdicts if row[0].same_sentence]
     wrong = [_shown(*row) for row in compared if not _same_sentence(row[1].message, row[2].message, java_version)]
     assert not wrong, f"{len(wrong)} of {len(verdicts)} differ:\n" + "\n".join(wrong)
+
+
+def test_the_jvm_keeps_the_promise_of_every_candidate(verdicts: list[Row], java: Path, tmp_path: Path) -> None:
+    offers = [(row[1], candidate.der) for row in verdicts for candidate in anchor_candidates(row[1])]
+    answers = _asked(java, [diagnosis for diagnosis, _ in offers], [[der] for _, der in offers], tmp_path)
+    assert len(offers) > FEWEST_SCENARIOS
+    assert {(answer.trusted, answer.message) for answer in answers} == {(True, None)}
 
 
 def _same_sentence(model: str | None, jvm: str | None, java_version: int) -> bool:

@@ -5,7 +5,7 @@ import poplib
 import smtplib
 import socket
 import ssl
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,12 @@ from tests.debian import ADMIN, PASSWORD, dovecot, postfix, slapd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from allegra_tls_kit.endpoint import Endpoint
+
+    Start = Callable[[bytes, bytes, Path], AbstractContextManager[dict[str, Endpoint]]]
 
 NOW = datetime.now(UTC)
 AUTHORITY = private_authority(NOW)
@@ -104,9 +107,7 @@ def result_of(line: socket.socket, operation: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("start", [postfix, dovecot, slapd])
-def test_two_of_a_kind_run_side_by_side_and_leave_no_port_open(
-    start: Callable[[bytes, bytes, Path], AbstractContextManager[dict[str, Endpoint]]], tmp_path: Path
-) -> None:
+def test_two_of_a_kind_run_side_by_side_and_leave_no_port_open(start: Start, tmp_path: Path) -> None:
     used = IDENTITIES["private CA"]
     with ExitStack() as running:
         endpoints = [
@@ -124,3 +125,16 @@ def test_two_of_a_kind_run_side_by_side_and_leave_no_port_open(
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)slapd did not start: .*TLS"), slapd(b"no chain", b"no key", tmp_path):
         pass
+
+
+@pytest.mark.parametrize("start", [postfix, dovecot, slapd])
+def test_who_is_not_root_is_told_so_and_not_left_with_a_server_half_started(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.delenv("ALLEGRA_TLS_KIT_NO_SKIPS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="as root"), start(b"", b"", tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -70,6 +70,7 @@ def session(endpoint: Endpoint, context: ssl.SSLContext) -> Iterator[ssl.SSLSock
                 assert smtp.starttls(context=context)[0] == 220
             assert smtp.ehlo()[0] == 250
             assert not smtp.has_extn("starttls")
+            assert smtp.docmd("STARTTLS")[0] == 502
             yield tls_socket(smtp.sock)
             assert smtp.quit()[0] == 221
         case Protocol.IMAP:
@@ -93,7 +94,7 @@ def session(endpoint: Endpoint, context: ssl.SSLContext) -> Iterator[ssl.SSLSock
             with raw(endpoint) as line:
                 if starttls:
                     assert asked(line, ber.encode(0x77, START_TLS)) == (1, 0x78, 0)
-                with context.wrap_socket(line, server_hostname=endpoint.server_name) as secure:
+                with context.wrap_socket(line, server_hostname=endpoint.server_name, suppress_ragged_eofs=False) as secure:
                     assert asked(secure, BIND, 2) == (2, 0x61, 0)
                     assert asked(secure, ber.encode(0x77, START_TLS), 3) == (3, 0x78, 1)
                     yield secure
@@ -175,6 +176,7 @@ def test_times_left_are_relative_to_now(laboratory: Laboratory) -> None:
     def days_left(name: str) -> float:
         facts = certificate_facts(presented(laboratory.endpoints[name])[0])
         assert facts.not_before < datetime.now(UTC)
+        assert timedelta(days=90) <= facts.not_after - facts.not_before <= timedelta(days=91)
         return (facts.not_after - datetime.now(UTC)) / timedelta(days=1)
 
     assert days_left("ldaps") == pytest.approx(90, abs=0.1)
@@ -279,6 +281,15 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(
         line.sendall(words)
     leave(line)
     assert presented(endpoint)
+
+
+def test_a_line_without_an_end_is_not_waited_for(laboratory: Laboratory) -> None:
+    with raw(laboratory.endpoints["imap"]) as line:
+        with suppress(ConnectionError):
+            line.sendall(b"a" * 100_000)
+        with suppress(ConnectionError):
+            while line.recv(4096):
+                pass
 
 
 def test_what_is_not_known_is_refused_in_the_words_of_the_protocol(laboratory: Laboratory) -> None:

@@ -66,8 +66,8 @@ def test_the_url_of_an_endpoint_reads_back_as_the_endpoint(host: str, port: int,
         ("Müller.example", "xn--mller-kva.example"),
         ("faß.de", "xn--fa-hia.de"),  # IDNA 2003 would ask another domain: fass.de
         ("xn--fa-hia.de", "xn--fa-hia.de"),
-        ("ｍａｉｌ.example", "mail.example"),
-        ("نامه\u200cای.com", "xn--mgba3gch31f060k.com"),
+        ("\uff4d\uff41\uff49\uff4c.example", "mail.example"),  # full width
+        ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com", "xn--mgba3gch31f060k.com"),  # with a joiner that is a letter
         ("my_host.example", "my_host.example"),
         ("10.0.0.5", "10.0.0.5"),
         ("2001:DB8:0:0::1", "2001:db8::1"),
@@ -126,17 +126,8 @@ def test_what_is_no_endpoint_is_refused_with_the_reason(url: str, words: str) ->
     [
         *("", ".", "..", "../x", "a/b", "a\\b", "C:", "a\0b", "a\nb", "a b", "-a", "a-", "a..b", ".a", "mail.example.com.."),
         *("127.1", "256.1.1.1", "1234", "[::1]", "::1%", "::1%..\\x", "fe80::1%a]b", "::1/64", "fe80::1%a\0"),
-        *(
-            "a" * 64,
-            "a." * 127 + "aaa",
-            "ü" * 70,
-            "xn--a",
-            "xn--ls8h.example",
-            "a\u200bb.example",
-            "\ufeffa",
-            "a\u202eb.example",
-            "ａ／ｂ",
-        ),
+        *("a" * 64, "a." * 127 + "aaa", "ü" * 70, "xn--a", "xn--ls8h.example"),
+        *("a\u200bb.example", "\ufeffa", "a\u202eb.example", "a\uff0fb"),
     ],
 )
 def test_a_host_is_a_name_or_an_address_and_never_a_path(host: str) -> None:
@@ -171,7 +162,7 @@ def test_a_port_is_between_1_and_65535(port: int) -> None:
         "Host;Port;Protocol;Security\nmail.example.com;587;smtp;TLS\nmail.example.com;993;imap;SSL\n",
         "protocol, host\nsmtp, mail.example.com\n# by scheme:\nimaps, mail.example.com\n",
         '"host","port","protocol","note"\r\n"mail.example.com","","smtp","a, ""b"""\r\n"mail.example.com",993,"imaps",""\r\n',
-        'note,host,protocol,security\n"first\nline",mail.example.com,smtp,\n"x;y",mail.example.com,imap,Implicit_TLS,more,and more\n',
+        'note,host,protocol,security\n"first\nline",mail.example.com,smtp,\n"x;y",mail.example.com,imap,Implicit_TLS,more\n',
     ],
 )
 def test_a_list_is_lines_of_urls_or_csv(text: str, tmp_path: Path) -> None:
@@ -229,19 +220,19 @@ def test_wrong_lines_are_named_with_file_line_and_reason(text: str, words: list[
 )
 def test_a_file_that_is_not_utf_8_is_refused_with_what_to_do(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "servers.txt").write_bytes(content)
-    with pytest.raises(EndpointError, match="servers.txt: not UTF-8 text; save the list as UTF-8"):
+    with pytest.raises(EndpointError, match=r"servers\.txt: not UTF-8 text; save the list as UTF-8"):
         read_endpoints(tmp_path / "servers.txt")
 
 
 def test_a_file_of_zeros_is_refused_in_a_message_of_bounded_length(tmp_path: Path) -> None:
     (tmp_path / "servers.txt").write_bytes(b"i\0m\0a\0p\0" * 100_000)
-    with pytest.raises(EndpointError, match="line 1: .*is not of the form") as refused:
+    with pytest.raises(EndpointError, match=r"line 1: .*is not of the form") as refused:
         read_endpoints(tmp_path / "servers.txt")
     assert len(str(refused.value)) < 3000
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EndpointError, match="absent.txt: the list cannot be read: No such file"):
+    with pytest.raises(EndpointError, match=r"absent\.txt: the list cannot be read: No such file"):
         read_endpoints(tmp_path / "absent.txt")
     with pytest.raises(EndpointError, match="cannot be read: Is a directory"):
         read_endpoints(tmp_path)

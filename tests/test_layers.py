@@ -29,7 +29,7 @@ ALLOWED = {  # who may import what touches the world, or is slow to load
     "psutil": {"locate"},
     "pandas": {"tables"},
     "ipywidgets": {"widgets"},
-    "jks": {"jks_format", "pkcs12_format"},
+    "jks": {"jks_format"},
     "nbclient": {"runbook"},
     "nbformat": {"runbook"},
     "filelock": {"swap"},

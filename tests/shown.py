@@ -1,0 +1,98 @@
+"""Strangers' words, results that carry them, and strict readers of what the kit shows and leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from allegra_tls_kit.endpoint import Endpoint
+from allegra_tls_kit.errors import ConnectFailed, ProbeError
+from allegra_tls_kit.preamble import Stage
+from allegra_tls_kit.survey import Probe, ProbeFailure
+from allegra_tls_kit.text import visible
+from tests.chains import NOW, alternatives, distinguished, issue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = "smtp://mail.example.com:587"
+HOSTILE = "<script>alert(1)</script><b onload=x>`|\u202e\x1b[31m"
+ROOT = issue("Example Root", ca=True)
+OTHER_ROOT = issue("Other Root", ca=True)
+LEAF = issue("mail.example.com", ROOT, extensions=[alternatives("mail.example.com")])
+HOSTILE_LEAF = issue(
+    distinguished(CN=HOSTILE, O=HOSTILE),
+    extensions=[
+        alternatives("<script>alert(3)</script>"),
+        x509.AuthorityInformationAccess(
+            [x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("javascript:alert(4)"))]
+        ),
+    ],
+)
+UNREADABLE = b"\x30\x03<b>"
+
+
+def probe_of(*chain: bytes, url: str = URL) -> Probe:
+    """A handshake that showed these."""
+    said = ("S: 220 " + visible(HOSTILE), "C: STARTTLS")
+    return Probe(Endpoint.parse(url), NOW, chain, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "192.0.2.1", said, True, 0.0174)  # noqa: FBT003
+
+
+def failure_of(*chain: bytes, error: ProbeError | None = None, url: str = URL) -> ProbeFailure:
+    """A probe that ended before the handshake was complete."""
+    error = error or ConnectFailed(f"no connection: {visible(HOSTILE)}")
+    return ProbeFailure(Endpoint.parse(url), NOW, Stage.CONNECT, error, chain, None, (), 0.5)
+
+
+def text_of(html: str) -> str:
+    """The text of a piece of HTML which is well-formed, has inline styles only, and can neither act nor fetch."""
+    reader = _Strict(html)
+    assert "<" not in (bare := re.sub(r'<(/[a-z]+|[a-z]+( (style|scope)="[^<>"&]*")*)>', "", html))
+    assert ">" not in bare
+    return "".join(reader.said)
+
+
+class _Strict(HTMLParser):
+    _TAGS = ("div", "p", "pre", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "details", "summary")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in self._TAGS
+        assert {name for name, _ in attrs} <= {"style", "scope"}
+        assert not re.search(r"url|http|script|expression|import|[@\\]", " ".join(value or "" for _, value in attrs))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+
+def flat(text: str) -> str:
+    """The text with every run of white space as one blank, so that line ends do not count."""
+    return " ".join(text.split())
+
+
+def require_sums(folder: Path) -> None:
+    """Check that SHA256SUMS names every other file of a record folder with its digest."""
+    others = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in others)
+    assert (folder / "SHA256SUMS").read_text("utf-8") == sums
+
+
+def holding(folder: Path, canary: str) -> list[str]:
+    """The files under a folder that hold this text."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import jks
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+import allegra_tls_kit.jvm as jvm_module
+from allegra_tls_kit.errors import JavaError
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, find_java, jvm_verdicts, keytool_edit
+from tests.chains import Issued, issue
+from tests.conftest import absent
+from tests.scenarios_paths import HOST, LEAF, OTHER, ROOT, SUB
+
+JAVA_FOLDER = Path(jvm_module.__file__).parent / "java"
+PASSWORD = "correct-horse-42"
+
+
+def jks_store(path: Path, *anchors: Issued) -> Path:
+    entries = [jks.TrustedCertEntry.new(f"entry{number}", anchor.der) for number, anchor in enumerate(anchors)]
+    jks.KeyStore.new("jks", entries).save(str(path), PASSWORD)
+    return path
+
+
+def aliases(java: Path, path: Path, store_type: str, password: str) -> set[str]:
+    keytool = str(java.resolve().parent / "keytool")
+    arguments = [keytool, "-J-Duser.language=en", "-list", "-keystore", str(path), "-storetype", store_type]
+    arguments += ["-storepass:env", "PASS"]
+    environment = {**os.environ, "PASS": password}
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60, env=environment).stdout
+    return set(re.findall(r"^([^,\n]+), .*Entry", said, re.MULTILINE))
+
+
+def fake_java(folder: Path, script: str) -> Path:
+    program = folder / "java"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_start_answers_for_many_stores(java: Path, tmp_path: Path) -> None:
+    good, other, empty = jks_store(tmp_path / "g", ROOT), jks_store(tmp_path / "ö o", OTHER), jks_store(tmp_path / "e")
+    chain = (LEAF.der, SUB.der)
+    verdicts = jvm_verdicts([JvmCase(chain, store) for store in (good, other, empty, good)], java=java)
+    assert [verdict.trusted for verdict in verdicts] == [True, False, False, True]
+    assert verdicts[0].message is None
+    assert "unable to find valid certification path" in str(verdicts[1].message)
+    assert "the trustAnchors parameter must be non-empty" in str(verdicts[2].message)
+
+
+@pytest.mark.parametrize(("identification", "trusted"), [(None, True), ("HTTPS", False), ("LDAPS", False)])
+def test_the_name_is_checked_only_where_identification_is_asked(
+    java: Path, tmp_path: Path, identification: str | None, *, trusted: bool
+) -> None:
+    store = jks_store(tmp_path / "store", ROOT)
+    (verdict,) = jvm_verdicts([JvmCase((LEAF.der, SUB.der), store, "other.example.com", identification)], java=java)
+    assert verdict.trusted is trusted
+    (verdict,) = jvm_verdicts([JvmCase((LEAF.der, SUB.der), store, HOST, identification)], java=java)
+    assert verdict.trusted
+
+
+def test_a_store_that_java_cannot_read_is_a_verdict(java: Path, tmp_path: Path) -> None:
+    text, missing = tmp_path / "text", tmp_path / "missing"
+    text.write_text("-----BEGIN CERTIFICATE-----\n")
+    verdicts = jvm_verdicts([JvmCase((LEAF.der,), store) for store in (text, missing, tmp_path)], java=java)
+    assert not any(verdict.trusted for verdict in verdicts)
+    assert str(verdicts[0].message).startswith("java.io.")
+    assert "No such file" in str(verdicts[1].message)
+    assert "Is a directory" in str(verdicts[2].message)
+
+
+def test_malformed_and_missing_certificates_are_verdicts(java: Path, tmp_path: Path) -> None:
+    store = jks_store(tmp_path / "store", ROOT)
+    nothing, garbage = jvm_verdicts([JvmCase((), store), JvmCase((b"garbage",), store)], java=java)
+    assert nothing == JvmVerdict(trusted=False, message="null or zero-length certificate chain")
+    assert str(garbage.message).startswith("Failed to parse server certificates")
+
+
+def test_no_case_needs_no_answer(java: Path) -> None:
+    assert jvm_verdicts([], java=java) == []
+
+
+def test_options_of_the_surroundings_do_not_reach_the_jvm(java: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dno.such.option=1 -XX:+NoSuchFlag")
+    assert jvm_verdicts([JvmCase((LEAF.der, SUB.der), jks_store(tmp_path / "s", ROOT))], java=java)[0].trusted
+
+
+def test_the_class_is_what_the_source_compiles_to(tmp_path: Path) -> None:
+    compiler = shutil.which("javac")
+    if compiler is None:
+        absent("no javac on PATH to compile JvmVerdicts.java with")
+    arguments = [compiler, "--release", "8", "-g:none", "-Xlint:-options", "-d", str(tmp_path)]
+    arguments.append(str(JAVA_FOLDER / "JvmVerdicts.java"))
+    subprocess.run(arguments, check=True, timeout=110, stdin=subprocess.DEVNULL)
+    compiled = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert compiled == {path.name: path.read_bytes() for path in JAVA_FOLDER.glob("*.class")}
+
+
+# --- a JVM that is missing or misbehaves -----------------------------------------------------------------------------------
+
+
+def test_java_is_what_was_named_then_java_home_then_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("named", "home", "path"):
+        (tmp_path / folder / "bin").mkdir(parents=True)
+        fake_java(tmp_path / folder / "bin", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path / "path" / "bin"))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
+    assert find_java(tmp_path / "named") == tmp_path / "named" / "bin" / "java"
+    assert find_java(tmp_path / "named" / "bin" / "java") == tmp_path / "named" / "bin" / "java"
+    assert find_java() == tmp_path / "home" / "bin" / "java"
+    monkeypatch.delenv("JAVA_HOME")
+    assert find_java() == tmp_path / "path" / "bin" / "java"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(JavaError, match="no java found"):
+        find_java()
+    with pytest.raises(JavaError, match="is no executable"):
+        find_java(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'Error: \033[31mno heap' >&2; exit 1", r"exit status 1: Error: \\x1b\[31mno heap"),
+        ("exit 0", "0 lines, no verdicts on 1 case"),
+        ("echo maybe", "1 line, no verdicts on 1 case"),
+        ("echo T; echo T", "2 lines, no verdicts on 1 case"),
+        ("kill -9 $$", "exit status -9"),
+    ],
+)
+def test_a_jvm_that_gives_no_verdicts_is_an_error(tmp_path: Path, script: str, words: str) -> None:
+    store = jks_store(tmp_path / "store", ROOT)
+    with pytest.raises(JavaError, match=words):
+        jvm_verdicts([JvmCase((LEAF.der,), store)], java=fake_java(tmp_path, script))
+
+
+def test_a_jvm_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm_module, "SECONDS", 0.3)
+    program = fake_java(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 100")
+    started = time.monotonic()
+    with pytest.raises(JavaError, match="did not finish within 0 s"):
+        jvm_verdicts([JvmCase((LEAF.der,), jks_store(tmp_path / "store", ROOT))], java=program)
+    assert time.monotonic() - started < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+# --- keytool ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store_type", ["JKS", "JCEKS", "PKCS12"])
+def test_keytool_adds_and_removes_in_place(java: Path, tmp_path: Path, store_type: str) -> None:
+    path = tmp_path / "store.ks"
+    keytool_edit(path, store_type, PASSWORD, add=[("One", ROOT.der), ("-two ü", OTHER.der)], remove=[], java=java)
+    assert aliases(java, path, store_type, PASSWORD) == {"one", "-two ü"}
+    keytool_edit(path, store_type, PASSWORD, add=[("three", SUB.der)], remove=["one"], java=java)
+    assert aliases(java, path, store_type, PASSWORD) == {"-two ü", "three"}
+
+
+def test_keytool_keeps_a_passwordless_pkcs12_passwordless(java: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cacerts"
+    keytool_edit(path, "PKCS12", None, add=[("root", ROOT.der), ("other", OTHER.der)], remove=[], java=java)
+    assert jvm_verdicts([JvmCase((LEAF.der, SUB.der), path)], java=java)[0].trusted
+    third = issue("Third", ca=True)
+    keytool_edit(path, "PKCS12", None, add=[("third", third.der)], remove=["other"], java=java)
+    assert aliases(java, path, "PKCS12", "any password at all") == {"root", "third"}
+    served = (issue(HOST, third).der,)
+    assert [v.trusted for v in jvm_verdicts([JvmCase((LEAF.der, SUB.der), path), JvmCase(served, path)], java=java)] == [
+        True,
+        True,
+    ]
+
+
+def test_keytool_keeps_the_private_keys_of_a_pkcs12(java: Path, tmp_path: Path) -> None:
+    path = tmp_path / "keys.p12"
+    encryption = serialization.BestAvailableEncryption(PASSWORD.encode())
+    path.write_bytes(pkcs12.serialize_key_and_certificates(b"server", LEAF.key, LEAF.certificate, None, encryption))
+    keytool_edit(path, "PKCS12", PASSWORD, add=[("root", ROOT.der)], remove=[], java=java)
+    assert aliases(java, path, "PKCS12", PASSWORD) == {"server", "root"}
+    key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), PASSWORD.encode())
+    assert (key is not None, certificate) == (True, LEAF.certificate)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"password": "wrong " + PASSWORD, "remove": ["entry0"]}, "password was incorrect"),
+        ({"add": [("entry0", OTHER.der)]}, "alias <entry0> already exists"),
+        ({"add": [("x", b"garbage")]}, "not an X.509 certificate"),
+        ({"remove": ["nobody"]}, "Alias <nobody> does not exist"),
+    ],
+)
+def test_what_keytool_refuses_is_told_in_its_own_words_without_the_password(
+    java: Path, tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    path = jks_store(tmp_path / "store.ks", ROOT)
+    before = path.read_bytes()
+    arguments = {"password": PASSWORD, "add": [], "remove": [], **change}
+    password = str(arguments.pop("password"))
+    with pytest.raises(JavaError, match=words) as caught:
+        keytool_edit(path, "JKS", password, java=java, **arguments)  # type: ignore[arg-type]
+    assert PASSWORD not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_jks_store_is_not_written_without_its_password(java: Path, tmp_path: Path) -> None:
+    with pytest.raises(JavaError, match="only with its password"):
+        keytool_edit(jks_store(tmp_path / "store", ROOT), "JKS", None, add=[], remove=["entry0"], java=java)
+
+
+def test_the_password_is_never_on_a_command_line(tmp_path: Path) -> None:
+    fake = fake_java(tmp_path, "exit 0")
+    keytool = fake.rename(tmp_path / "keytool")
+    keytool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen; tr "\\0" "\\n" < /proc/$$/environ >> {tmp_path}/environ\n')
+    java = fake_java(tmp_path, "exit 0")
+    keytool_edit(tmp_path / "s.ks", "JKS", PASSWORD, add=[("a", ROOT.der)], remove=["b"], java=java)
+    assert PASSWORD not in (tmp_path / "seen").read_text()
+    assert (tmp_path / "environ").read_text().count(PASSWORD) == 2
+    assert PASSWORD not in str(os.environ)
+
+
+def test_a_jre_without_keytool_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(JavaError, match="there is no keytool beside"):
+        keytool_edit(tmp_path / "s", "JKS", PASSWORD, add=[], remove=["a"], java=fake_java(tmp_path, "exit 0"))
