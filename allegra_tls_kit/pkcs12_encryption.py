@@ -56,7 +56,8 @@ def derive(  # noqa: PLR0913, PLR0917 - so many has the RFC
     block = hashed().block_size
 
     def filled(part: bytes) -> bytes:
-        return (part * (block // len(part) + 1))[: -(-len(part) // block) * block] if part else b""
+        size = -(-len(part) // block) * block
+        return (part * (size // len(part) + 1))[:size] if part else b""
 
     inner = filled(salt) + filled(password.encode("utf-16-be") + b"\0\0")
     made = b""

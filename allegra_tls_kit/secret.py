@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from allegra_tls_kit.errors import SecretError
 from allegra_tls_kit.keystore import DEFAULT_PASSWORD
+from allegra_tls_kit.text import visible
 
 PasswordSource = str | Callable[[], str] | None
 """`env:NAME`, `file:PATH` (its first line), `prompt`, `changeit` (Java's published default), a function; None is no password."""
@@ -36,7 +38,7 @@ def obtain(source: PasswordSource, what: str) -> str | None:
             raise SecretError(f"{what}: the environment variable {name} is not set in this process")
         return os.environ[name]
     if kind == "file" and name:
-        return _first_line(Path(name).expanduser(), what)
+        return _first_line(name, what)
     if source == "prompt":
         return _asked(what)
     raise SecretError(
@@ -44,16 +46,19 @@ def obtain(source: PasswordSource, what: str) -> str | None:
     )
 
 
-def _first_line(path: Path, what: str) -> str:
+def _first_line(name: str, what: str) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
+        with Path(name).expanduser().open(encoding="utf-8-sig") as file:
             return file.readline(LONGEST_FILE).rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        raise SecretError(f"{what}: no password from {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
+    except (OSError, ValueError, RuntimeError) as error:  # not UTF-8, a zero in the name, the home of nobody
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise SecretError(f"{what}: no password from {visible(name)}: {reason}") from None
 
 
 def _asked(what: str) -> str:
     try:
-        return getpass.getpass(f"{what}: ")
-    except (EOFError, RuntimeError, NotImplementedError):  # ipykernel's StdinNotImplementedError is one of them
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would read on, and show what is typed
+            return getpass.getpass(f"{what}: ")
+    except (EOFError, RuntimeError, getpass.GetPassWarning):  # ipykernel's StdinNotImplementedError is a RuntimeError
         raise SecretError(f"{what}: nobody can be asked here; for an unattended run use env:NAME or file:PATH") from None

@@ -96,17 +96,12 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
     received, unreadable = _read_all(chain)
     obstacles = [*_obstacles(chain, received, unreadable, known, java_version)]
     outcome = judge(received, known, at, java_version) if received and known.ders else Outcome((), None, None)
-    wrong_name = None
-    if received:
-        names, checked = received[0].carried_names, endpoint_identification or "HTTPS"
-        wrong_name = refusal(server_name, names, identification=checked, java_version=java_version)
+    wrong_name = _wrong_name(received, server_name, endpoint_identification, java_version)
     refused = obstacles[0][0] if obstacles else outcome.message
     message = refused or (wrong_name if endpoint_identification else None)
     findings = [finding for _, finding in obstacles]
-    if received:
-        findings += _path_findings(received, known, outcome, at, java_version)
-    if wrong_name is not None:
-        findings.append(_name_finding(received[0], wrong_name, asked=endpoint_identification is not None))
+    findings += _path_findings(received, known, outcome, at, java_version)
+    findings += _name_findings(received, wrong_name, asked=endpoint_identification is not None)
     findings += [Finding(FindingCode.MALFORMED, Severity.WARNING, sha256_of(der), _UNREADABLE_ANCHOR) for der in known.malformed]
     verified = [certificate.der for certificate in (*outcome.path, outcome.anchor) if certificate is not None]
     return Diagnosis(
@@ -120,6 +115,13 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
         endpoint_identification=endpoint_identification,
         java_version=java_version,
     )
+
+
+def _wrong_name(received: list[Reading], server_name: str, identification: str | None, java_version: int) -> str | None:
+    if not received:
+        return None
+    names = received[0].carried_names
+    return refusal(server_name, names, identification=identification or "HTTPS", java_version=java_version)
 
 
 def _in_order(findings: list[Finding], *, refused: bool) -> tuple[Finding, ...]:
@@ -170,6 +172,8 @@ def _obstacles(
 def _path_findings(
     received: list[Reading], known: Anchors, outcome: Outcome, at: datetime, java_version: int
 ) -> Iterator[Finding]:
+    if not received:
+        return
     leaf = received[0]
     if leaf.der in known.ders:
         path, anchor = [leaf], None
@@ -308,14 +312,16 @@ def _order_findings(received: list[Reading]) -> Iterator[Finding]:
         yield Finding(FindingCode.EXTRA_CERTIFICATE, Severity.INFO, extra[0].sha256, detail)
 
 
-def _name_finding(leaf: Reading, words: str, *, asked: bool) -> Finding:
-    carried = leaf.carried_names
+def _name_findings(received: list[Reading], words: str | None, *, asked: bool) -> Iterator[Finding]:
+    if words is None:
+        return
+    carried = received[0].carried_names
     names = [*carried.dns_names, *map(str, carried.addresses)] or [carried.common_name or "no name at all"]
     remedy = "mail connections do not check the name, LDAPS does"
     if asked:
         remedy = "connect by one of its names, or have it issued for the name in use"
     detail = f"{visible(words.rstrip('.'))}; the certificate is for {visible(', '.join(names), 200)}; {remedy}"
-    return Finding(FindingCode.MISMATCHED, Severity.ERROR if asked else Severity.WARNING, leaf.sha256, detail)
+    yield Finding(FindingCode.MISMATCHED, Severity.ERROR if asked else Severity.WARNING, received[0].sha256, detail)
 
 
 def _day(instant: datetime) -> str:

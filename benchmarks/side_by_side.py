@@ -112,7 +112,19 @@ def measure_import(folder: Path) -> None:
 
     def theirs() -> None:
         shutil.copyfile(base, work)
-        command = ["keytool", "-importcert", "-noprompt", "-alias", "x", "-file", extra, "-keystore", work, "-storepass:env", "P"]
+        command = [
+            "keytool",
+            "-importcert",
+            "-noprompt",
+            "-alias",
+            "x",
+            "-file",
+            str(extra),
+            "-keystore",
+            str(work),
+            "-storepass:env",
+            "P",
+        ]
         subprocess.run(command, env=os.environ | {"P": "changeit"}, capture_output=True, check=True)  # noqa: S603
 
     side_by_side(f"import one certificate into {ENTRIES} entries", 1, ours, theirs, "keytool -importcert")

@@ -17,7 +17,6 @@ from tests.stores import Stores, make_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def absent(what: str) -> NoReturn:

@@ -41,7 +41,7 @@ def java_says(java: Path, tmp_path_factory: pytest.TempPathFactory) -> JavaSays:
         """Return what a JVM says that is started with this store and no password, or with nothing."""
         scheme, _, _ = endpoint.url.partition(":")
         option = [] if store is None else [f"-Djavax.net.ssl.trustStore={store}"]
-        command = [java, "-Xmx64m", *option, "-cp", classes, "Connect", scheme, endpoint.identity, str(endpoint.port)]
+        command = [str(java), "-Xmx64m", *option, "-cp", str(classes), "Connect", scheme, endpoint.identity, str(endpoint.port)]
         said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
         return re.sub(r"^REFUSED \([a-z_]+\) ", "REFUSED ", said)  # newer JVMs put the alert in front
 
