@@ -116,23 +116,8 @@ def certificate_facts(der: bytes) -> CertificateFacts:
     A part that is malformed becomes a note and reads as absent; CertificateError is raised only where the whole does not parse.
     """
     certificate = load(der)
-    notes: list[str] = []
-
-    def part(what: str, read: Callable[[x509.Certificate], _Value], otherwise: _Value) -> _Value:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a CN of a megabyte, a country of three letters: shown, not complained of
-                return read(certificate)
-        except (
-            ValueError,
-            TypeError,
-            UnsupportedAlgorithm,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
-            notes.append(f"{what} could not be read: {visible(str(error), 80)}")
-            return otherwise
-
+    parts = _Parts(certificate)
+    part = parts.read
     no_key: tuple[str, int | None] = ("unknown", None)
     no_addresses: dict[x509.ObjectIdentifier, str] = {}
     kind, bits = part("public key", _key_facts, no_key)
@@ -157,8 +142,25 @@ def certificate_facts(der: bytes) -> CertificateFacts:
         issuer_uri=aia.get(AuthorityInformationAccessOID.CA_ISSUERS),
         sha256=sha256_of(der),
         sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(parts.notes)),
     )
+
+
+class _Parts:
+    """Reads one part of a certificate after another; one that is malformed becomes a note and reads as absent."""
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.notes: list[str] = []
+        self._certificate = certificate
+
+    def read(self, what: str, how: Callable[[x509.Certificate], _Value], otherwise: _Value) -> _Value:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a CN of a megabyte, a country of three letters: shown, not complained of
+                return how(self._certificate)
+        except (*_UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            self.notes.append(f"{what} could not be read: {visible(str(error), 80)}")
+            return otherwise
 
 
 def role(facts: CertificateFacts, position: int) -> str:

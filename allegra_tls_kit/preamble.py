@@ -168,7 +168,7 @@ _GREETINGS = (
 
 
 def _unexpected(expected: str, seen: str) -> ProbeError:
-    # Of LDAP's first two bytes the second is compared too: what they begin is all there is.
+    # LDAP has but two bytes to show, so what is seen may be the beginning of a greeting as well as more than one.
     speaks = next((name for start, name, _ in _GREETINGS[:3] if seen and start.decode().startswith(seen[: len(start)])), None)
     hint = f"; this looks like {speaks}" if speaks and speaks.split()[0] not in expected else "; check the port and the protocol"
     return UnexpectedReply(f"{expected} was expected, the server says {visible(seen)!r}{hint}")

@@ -133,7 +133,8 @@ def show_plan(plan: Plan) -> Static:
         Table("What will change" if plan.changes else "Nothing will change", head, rows),
     ]
     if plan.changes:
-        parts.append(Details("The same as keytool commands", (Code("\n".join(plan.keytool_commands())),)))
+        commands = "\n".join(visible(line, 4096) for line in "\n".join(plan.keytool_commands()).split("\n"))
+        parts.append(Details("The same as keytool commands", (Code(commands),)))
         parts.append(Note(Tone.WARN, f'To apply it, compare the SHA-256 with the reference and write confirm="{plan.id}"'))
     return Static(tuple(parts))
 

@@ -252,8 +252,9 @@ def _parameters_cell(notebook: NotebookNode) -> int:
 def _defaults(notebook: NotebookNode) -> dict[str, Any]:
     """Return the names and literals of the parameters cell."""
     found: dict[str, Any] = {}
+    source = notebook.cells[_parameters_cell(notebook)].source
     try:
-        for node in ast.parse(notebook.cells[_parameters_cell(notebook)].source).body:
+        for node in ast.parse(source).body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 found[node.targets[0].id] = ast.literal_eval(node.value)
     except (ValueError, SyntaxError):

@@ -1,6 +1,6 @@
 """What one look at a server gave: two outcomes, two types.
 
-Rule: plain data that pickles and compares; made by `probe`, judged by `trust`, shown by `tables` and `report`.
+Rule: plain data that pickles; made by `probe`, judged by `trust`, shown by `tables` and `report`.
 """
 
 from __future__ import annotations

@@ -95,4 +95,4 @@ def require_sums(folder: Path) -> None:
 
 def holding(folder: Path, canary: str) -> list[str]:
     """The files under a folder that hold this text."""
-    return [path.name for path in folder.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and canary.encode() in path.read_bytes())

@@ -15,7 +15,7 @@ from tests.chains import issue
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSWORD, KEY_PASSWORD = "storepass", "keypass"
+PASSWORD, KEY_PASSWORD = "sesame-42", "sesame-43"
 ROOT, TRUSTED, NEW = issue("Root CA", ca=True), issue("Trusted CA", ca=True), issue("New CA", ca=True)
 LEAF = issue("mail.example.com", ROOT)
 KEYS = {"k1": "PrivateKeyEntry", "k2": "PrivateKeyEntry", "s1": "SecretKeyEntry", "t1": "trustedCertEntry"}

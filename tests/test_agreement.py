@@ -1,10 +1,16 @@
-"""The model in `trust` against the JVM at hand: one verdict each for a corpus made on the spot, no disagreement."""
+"""The model in `trust` against the JVM at hand: one verdict each for a corpus made on the spot, no disagreement.
+
+ALLEGRA_TLS_KIT_JAVA names further JVMs to ask, as a list of java executables like PATH.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jks
@@ -18,7 +24,6 @@ from tests.scenarios_paths import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 Row = tuple[Scenario, Diagnosis, JvmVerdict]
 
@@ -44,19 +49,29 @@ GROUPS = (
 )
 
 
+@lru_cache
+def corpus() -> list[Scenario]:
+    return [scenario for group in GROUPS for scenario in group()]
+
+
+@pytest.fixture(scope="module", params=[None, *filter(None, os.environ.get("ALLEGRA_TLS_KIT_JAVA", "").split(os.pathsep))])
+def jvm(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param or request.getfixturevalue("java"))
+
+
 @pytest.fixture(scope="module")
-def java_version(java: Path) -> int:
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True, timeout=60).stderr
+def java_version(jvm: Path) -> int:
+    said = subprocess.run([jvm, "-version"], capture_output=True, text=True, check=True, timeout=60).stderr
     first, second = re.search(r'version "(\d+)(?:\.(\d+))?', said).groups()  # type: ignore[union-attr]
     return int(second) if first == "1" else int(first)
 
 
 @pytest.fixture(scope="module")
-def verdicts(java: Path, java_version: int, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    scenarios = [scenario for group in GROUPS for scenario in group()]
+def verdicts(jvm: Path, java_version: int, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    scenarios = corpus()
     diagnoses = [_diagnosis(scenario, java_version) for scenario in scenarios]
     stores = [[anchor.der for anchor in scenario.anchors] for scenario in scenarios]
-    answers = _asked(java, diagnoses, stores, tmp_path_factory.mktemp("stores"))
+    answers = _asked(jvm, diagnoses, stores, tmp_path_factory.mktemp("stores"))
     return list(zip(scenarios, diagnoses, answers, strict=True))
 
 
@@ -99,9 +114,9 @@ def test_model_and_jvm_use_the_same_sentence(verdicts: list[Row], java_version: 
     assert not wrong, f"{len(wrong)} of {len(verdicts)} differ:\n" + "\n".join(wrong)
 
 
-def test_the_jvm_keeps_the_promise_of_every_candidate(verdicts: list[Row], java: Path, tmp_path: Path) -> None:
+def test_the_jvm_keeps_the_promise_of_every_candidate(verdicts: list[Row], jvm: Path, tmp_path: Path) -> None:
     offers = [(row[1], candidate.der) for row in verdicts for candidate in anchor_candidates(row[1])]
-    answers = _asked(java, [diagnosis for diagnosis, _ in offers], [[der] for _, der in offers], tmp_path)
+    answers = _asked(jvm, [diagnosis for diagnosis, _ in offers], [[der] for _, der in offers], tmp_path)
     assert len(offers) > FEWEST_SCENARIOS
     assert {(answer.trusted, answer.message) for answer in answers} == {(True, None)}
 

@@ -93,7 +93,7 @@ def test_no_line_is_sent_before_the_server_has_spoken() -> None:
         (IMAP, b"* OK {{0}\n5}\na1 OK go\n"),
         (POP3, b"+ok\n+ok\n"),
         (POP3, b"+OK <1.2@m\xfcller>\r\n+OK\r\n"),
-        (LDAP, bytes.fromhex("308400000028020101788400000 01f0a0100040004008a16".replace(" ", "")) + ASK_LDAP[-22:]),
+        (LDAP, bytes.fromhex("30840000002802010178840000001f0a0100040004008a16") + ASK_LDAP[-22:]),
         (LDAP, ldap(0, "grüß".encode() * 200, ber.encode(0xA3, b""))),
     ],
 )
