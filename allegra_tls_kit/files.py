@@ -48,10 +48,14 @@ def read_keystore(path: str | os.PathLike[str], password: PasswordSource = None)
 def read_truststore(path: str | os.PathLike[str] = "") -> keystore.Snapshot | None:
     """Read the truststore to judge by: this file, or else what the Java of this host trusts by itself; None where there is none.
 
-    The Java of the running Allegra comes first, then JAVA_HOME, then PATH. Read without a password, as Allegra does.
+    The Java of the running Allegra comes first, then JAVA_HOME, then PATH. Read without a password, as Allegra does. Raises
+    LocateError where the file that was named is not there.
     """
     if str(path):
-        return read_keystore(path)
+        named = read_keystore(path)
+        if not named.exists:
+            raise LocateError(f"{path}: there is no such keystore to judge by; name another one")
+        return named
     try:
         jvms = locate().jvms
     except LocateError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 import textwrap
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import certificate_facts, check_fingerprint, load, sha256_of
-from allegra_tls_kit.errors import FingerprintError, PasswordNeeded, PlanRefused, StalePlan, WouldLose
+from allegra_tls_kit.errors import FingerprintError, PasswordNeeded, PlanRefused, SecretError, StalePlan, WouldLose
 from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
 from allegra_tls_kit.text import count, slug, visible
 
@@ -150,6 +151,13 @@ class ImportChoice:
     operator: str = ""
     ticket: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a password in the place of its source, with SecretError: a choice goes into the record."""
+        if not is_password_source(self.password_from):
+            raise SecretError(
+                "password_from is no source; write prompt, env:NAME, file:PATH or changeit, never the password itself"
+            )
+
     def checked_certificate(self, candidates: Iterable[bytes]) -> bytes:
         """Return the chosen certificate (DER) out of these, after comparing it with the reference.
 
@@ -169,6 +177,11 @@ class ImportChoice:
             )
         check_fingerprint(chosen, self.reference)
         return chosen
+
+
+def is_password_source(text: str) -> bool:
+    """Tell whether a text has the form of a password's source, or is empty; anything else may be a password."""
+    return re.fullmatch(r"(env|file):.+|prompt|changeit|", text) is not None
 
 
 def suggest_alias(der: bytes) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from allegra_tls_kit.errors import LocateError, RunbookError, RunbookFailed
 from allegra_tls_kit.journal import Journal
 from allegra_tls_kit.locate import find_jvms, locate
+from allegra_tls_kit.plan import is_password_source
 from allegra_tls_kit.record import change_record
 from allegra_tls_kit.static import Badge, Static, Table, Tone
 from allegra_tls_kit.text import visible
@@ -35,7 +36,6 @@ FOLDER_PARAMETER = "RECORD"
 SUMS = "SHA256SUMS"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SECRET_NAME = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
-_SOURCE = re.compile(r"(env|file):.+|prompt|changeit|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +174,6 @@ def checked_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) ->
             raise RunbookError(f"{name} is a secret's name: give its source, env:NAME or file:PATH, never the secret itself")
         checked[name] = _as(type(known[name]), name, value)
     return checked
-
-
-def is_password_source(text: str) -> bool:
-    """Tell whether a text has the form of a password's source, or is empty; anything else may be a password."""
-    return _SOURCE.fullmatch(text) is not None
 
 
 def prerequisites() -> Static:

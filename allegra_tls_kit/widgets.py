@@ -11,11 +11,11 @@ import ipywidgets
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates
 from allegra_tls_kit.certificate import certificate_facts, check_fingerprint, keytool_notation
+from allegra_tls_kit.effective import LDAPS_STORE
 from allegra_tls_kit.endpoint import Protocol
-from allegra_tls_kit.errors import FingerprintError, SecretError
+from allegra_tls_kit.errors import FingerprintError
 from allegra_tls_kit.plan import ImportChoice
 from allegra_tls_kit.report import show_candidates, show_diagnosis
-from allegra_tls_kit.runbook import is_password_source
 from allegra_tls_kit.static import Note, Static, Tone
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 
@@ -28,8 +28,6 @@ _WIDE = {"width": "46em"}
 _LABELS = {"description_width": "12em"}
 PASSWORD_SOURCES = ("changeit", "prompt", "env:STOREPASS", "file:~/.storepass")
 _LEFT_BEHIND = Static((Note(Tone.INFO, "Here the form was shown; what was chosen in it stands in the output of the next cell."),))
-LDAPS_STORE = "trackplus.ks"
-"""What Allegra's ancestor reads for every LDAPS connection, whatever the host."""
 
 
 class ImportGuide:
@@ -56,6 +54,7 @@ class ImportGuide:
         self._judged = {r.endpoint.url: (r, judge(r, anchors)) for r in results if r.chain}
         if not self._judged:
             raise ValueError("no server showed a certificate; survey them first and look at the failures")
+        given = ImportChoice("", "", reference, reference_from, keystore, password_from, operator, ticket)
         self._allegra = allegra
         first = next((url for url, (_, diagnosis) in self._judged.items() if not diagnosis.trusted), next(iter(self._judged)))
         self._server = _field(ipywidgets.Dropdown, "Server", options=list(self._judged), value=first)
@@ -66,7 +65,7 @@ class ImportGuide:
         self._reference_from = _text("Reference from", value=reference_from, placeholder="who said so, and how: never the server")
         self._match = ipywidgets.HTML()
         self._keystore = _field(ipywidgets.Combobox, "Keystore", value=keystore)
-        self._password = _field(ipywidgets.Combobox, "Password from", value=_source(password_from), options=PASSWORD_SOURCES)
+        self._password = _field(ipywidgets.Combobox, "Password from", value=given.password_from, options=PASSWORD_SOURCES)
         self._operator = _text("Operator", value=operator)
         self._ticket = _text("Ticket", value=ticket)
         self._keystore_given = bool(keystore)
@@ -88,7 +87,7 @@ class ImportGuide:
             reference=self._reference.value.strip(),
             reference_from=self._reference_from.value.strip(),
             keystore=self._keystore.value.strip(),
-            password_from=_source(self._password.value.strip()),
+            password_from=self._password.value.strip(),
             operator=self._operator.value.strip(),
             ticket=self._ticket.value.strip(),
         )
@@ -141,12 +140,6 @@ def _field(kind: type[Any], label: str, **options: Any) -> Any:  # noqa: ANN401 
 
 def _text(label: str, **options: Any) -> Any:  # noqa: ANN401 - as above
     return _field(ipywidgets.Text, label, **options)
-
-
-def _source(text: str) -> str:
-    if not is_password_source(text):
-        raise SecretError("password_from is no source; write prompt, env:NAME, file:PATH or changeit, never the password itself")
-    return text
 
 
 def _label(candidate: AnchorCandidate) -> str:

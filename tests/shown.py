@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -84,6 +85,14 @@ class _Strict(HTMLParser):
 def flat(text: str) -> str:
     """The text with every run of white space as one blank, so that line ends do not count."""
     return " ".join(text.split())
+
+
+def notebook(*cells: str) -> str:
+    """The JSON of a notebook with these code cells, the first one its parameters."""
+    empty: dict[str, object] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    made = [empty | {"id": f"cell{number}", "source": source} for number, source in enumerate(cells)]
+    made[0]["metadata"] = {"tags": ["parameters"]}
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made})
 
 
 def require_sums(folder: Path) -> None:

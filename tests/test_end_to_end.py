@@ -151,6 +151,7 @@ def test_the_kit_says_of_the_laboratory_what_java_says(name: str, java_says: Jav
         assert said == f"REFUSED {kit.judge(kit.probe(endpoint), store.anchors).message}"
 
 
+@pytest.mark.usefixtures("java")  # its cacerts are what is judged by
 def test_probe_in_a_shell_shows_chain_verdict_and_next_step_of_a_real_postfix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

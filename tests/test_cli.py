@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+from urllib.request import urlopen
+
+import pytest
+
+import allegra_tls_kit as kit
+from allegra_tls_kit.__main__ import main
+from allegra_tls_kit.keystore import Edit, rewrite
+from tests.chains import NOW
+from tests.shown import OTHER_ROOT, notebook, require_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Said = pytest.CaptureFixture[str]
+
+
+def store_of(path: Path, certificate: bytes) -> str:
+    path.write_bytes(rewrite(None, path, "changeit", Edit({"root": certificate}, frozenset(), NOW)))
+    return str(path)
+
+
+@pytest.fixture
+def fitting(laboratory: kit.Laboratory, tmp_path: Path) -> str:
+    """A truststore with the laboratory's root."""
+    return store_of(tmp_path / "fitting.ks", kit.read_certificates(laboratory.ca_file)[0])
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> str:
+    return store_of(tmp_path / "foreign.ks", OTHER_ROOT.der)
+
+
+@pytest.fixture
+def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PATH", "JAVA_HOME", "ALLEGRA_HOME", "TRACKPLUS_HOME"):
+        monkeypatch.setenv(name, "")
+
+
+# --- probe -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_java_trusts_is_status_0(laboratory: kit.Laboratory, fitting: str, capsys: Said) -> None:
+    assert main(["probe", laboratory.endpoints["smtp"].url, "--truststore", fitting]) == 0
+    said = capsys.readouterr().out
+    assert f"Judged against {fitting}: 1 anchor that Java sees without a password." in said
+    assert "✔ Java trusts mail.demo.test" in said
+
+
+def test_a_server_that_java_refuses_is_status_1_with_the_way_out(laboratory: kit.Laboratory, foreign: str, capsys: Said) -> None:
+    assert main(["probe", laboratory.endpoints["smtp"].url, "--truststore", foreign]) == 1
+    said = capsys.readouterr().out
+    for needed in ("✖ Java refuses mail.demo.test", "Next: import the root certificate Demo Root CA", "✔ recommended  root"):
+        assert needed in said
+    assert laboratory.reference_fingerprints["smtp"] in said
+
+
+def test_a_server_that_is_not_reached_is_status_1(laboratory: kit.Laboratory, fitting: str, capsys: Said) -> None:
+    urls = [laboratory.endpoints[name].url for name in ("smtp", "smtp-refused")]
+    assert main(["probe", *urls, "--truststore", fitting]) == 1
+    assert "✖ ConnectFailed (connect)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_java")
+def test_without_a_truststore_and_a_java_nothing_is_judged(
+    laboratory: kit.Laboratory, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.process_iter", lambda: iter(()))
+    assert main(["probe", laboratory.endpoints["smtp"].url]) == 0
+    assert "Not judged: no Java was found here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["text", "CSV"])
+def test_a_list_of_more_than_three_is_a_table_worst_first(
+    form: str, laboratory: kit.Laboratory, fitting: str, tmp_path: Path, capsys: Said
+) -> None:
+    chosen = [laboratory.endpoints[name] for name in ("smtp", "imap", "pop3s-expired", "ldaps", "smtp-refused")]
+    if form == "text":
+        lines = ["# all of them", *(endpoint.url for endpoint in chosen)]
+    else:
+        columns = [(e.host, str(e.port), e.protocol, e.security, str(e.server_name)) for e in chosen]
+        lines = [",".join(row) for row in (("host", "port", "protocol", "security", "server_name"), *columns)]
+    (tmp_path / "list").write_text("\n".join(lines))
+    assert main(["probe", str(tmp_path / "list"), "--truststore", fitting]) == 1
+    said = capsys.readouterr().out
+    assert "5 servers: 1 failed · 1 expired · 3 trusted" in said
+    assert said.index("✖ failed") < said.index("✖ expired") < said.index("✔ trusted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["probe", "http://x.example"], "EndpointError: unknown scheme"),
+        (["probe", "no-such-list.txt"], "EndpointError: .* is not of the form scheme://host:port"),
+        (["probe", "smtp://localhost:1", "--truststore", "/no/such.ks"], "LocateError: /no/such.ks: there is no such keystore"),
+        (["run", "21_import"], "RunbookError: there is no notebook '21_import'"),
+        (["run", "20_import_certificate", "-p", "ENDPOINT"], "RunbookError: write parameters as -p NAME=VALUE"),
+        (
+            ["run", "20_import_certificate", "-p", "PASSWORD_FROM=hunter2-canary"],
+            "RunbookError: PASSWORD_FROM is a secret's name",
+        ),
+        (["run", "20_import_certificate", "-p", "RECORD=/tmp/x"], "RunbookError: there is no parameter 'RECORD'"),
+    ],
+)
+def test_a_wrong_call_is_status_2_and_one_sentence(arguments: list[str], why: str, capsys: Said) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert re.match(why, said.err)
+    assert "hunter2-canary" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["frobnicate"], ["probe"], ["probe", "smtp://x", "--timeout", "0"], ["probe", "smtp://x", "--timeout", "nan"]],
+)
+def test_a_call_that_is_no_call_is_status_2_too(arguments: list[str], capsys: Said) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m allegra_tls_kit" in capsys.readouterr().err
+
+
+# --- as a program ------------------------------------------------------------------------------------------------------------
+
+
+def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "allegra_tls_kit", *arguments]
+    return subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_help_names_every_command() -> None:
+    done = program("--help")
+    assert done.returncode == 0
+    assert re.findall(r"^    (\w+) ", done.stdout, re.MULTILINE) == ["probe", "demo", "lab", "run"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"PATH": "", "JAVA_HOME": "", "PYTHONIOENCODING": "cp1252"}], ids=["as is", "bare"])
+def test_the_demonstration_refuses_before_and_trusts_after_with_or_without_java(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = program("demo", ALLEGRA_TLS_RECORDS=str(tmp_path), TMPDIR=str(tmp_path), **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    last = re.fullmatch(r"Before: refused. After: trusted. Record: (.+)", done.stdout.splitlines()[-1])
+    assert last is not None
+    assert "**State: applied and verified**" in Path(last[1]).read_text("utf-8")
+    require_sums(Path(last[1]).parent)
+    assert "no JVM was asked" in done.stdout or not environment
+    assert list(tmp_path.iterdir()) == [Path(last[1]).parent]
+
+
+def test_a_run_that_stops_is_status_1(tmp_path: Path, capsys: Said) -> None:
+    (tmp_path / "it.ipynb").write_text(notebook('RECORD = ""', 'raise TimeoutError("the reason")'))
+    assert main(["run", str(tmp_path / "it.ipynb"), "--records", str(tmp_path / "records")]) == 1
+    assert "RunbookFailed: it stopped: TimeoutError: the reason" in capsys.readouterr().err
+
+
+# --- lab ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """JupyterLab as `lab` starts it, with folders of its own, working in `work`."""
+    places = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    private = {name: str(tmp_path / name) for name in (*places, "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+    settings = {"ServerApp": {"allow_root": True, "port": 0}, "IdentityProvider": {"token": "token"}}
+    (tmp_path / "JUPYTER_CONFIG_DIR").mkdir()
+    (tmp_path / "JUPYTER_CONFIG_DIR" / "jupyter_server_config.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "allegra_tls_kit", "lab", "--no-browser", "--folder", str(tmp_path / "work")]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        started = subprocess.Popen(command, env={**os.environ, **private}, stdout=output, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait(20)
+
+
+def answer(url: str) -> str:
+    with urlopen(url, timeout=5) as response:
+        text: str = response.read().decode()
+        return text
+
+
+def test_the_lab_serves_copies_and_leaves_edited_ones_alone(
+    jupyter: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadline = time.monotonic() + 60
+    while not (
+        address := re.search(r"(http://[\w.]+:[1-9]\d*)(/lab/tree/00_start_here\.ipynb)\?token=", (tmp_path / "log").read_text())
+    ):
+        assert jupyter.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "jupyter-config-data" in answer(f"{address[1]}{address[2]}?token=token")
+    served = json.loads(answer(f"{address[1]}/api/contents?token=token"))["content"]
+    assert {entry["name"] for entry in served} == {path.name for path in kit.templates().values()}
+
+    first, second, *_ = [tmp_path / "work" / path.name for path in kit.templates().values()]
+    first.write_text("edited")
+    second.unlink()
+    started: list[list[str]] = []
+
+    def instead(_: str, command: list[str]) -> NoReturn:
+        started.append(command)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execv", instead)
+    with pytest.raises(SystemExit):
+        main(["lab", "--folder", str(tmp_path / "work")])
+    assert first.read_text() == "edited"
+    assert second.read_bytes() == kit.templates()[second.stem].read_bytes()
+    assert f"--ServerApp.root_dir={tmp_path / 'work'}" in started[0]
+    assert "--no-browser" not in started[0]

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import psutil
+import pytest
+
+import allegra_tls_kit as kit
+from allegra_tls_kit.certificate import certificates_in, sha256_of
+from allegra_tls_kit.errors import RunbookFailed
+from tests.shown import holding, require_sums, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Cells = list[dict[str, Any]]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+CANARY = "hunter2-canary"
+LONGEST_CELL = 8
+LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.AsyncFor, ast.While, ast.Try)
+
+
+def cells_of(path: Path) -> Cells:
+    cells: Cells = json.loads(path.read_text("utf-8"))["cells"]
+    return [{**cell, "source": "".join(cell["source"])} for cell in cells]
+
+
+TEMPLATES = kit.templates()
+CELLS = {name: cells_of(path) for name, path in TEMPLATES.items()}
+
+
+def tagged(name: str, tag: str) -> Cells:
+    return [cell for cell in CELLS[name] if tag in cell["metadata"].get("tags", ())]
+
+
+def code(name: str) -> list[str]:
+    (parameters,) = tagged(name, "parameters")
+    return [cell["source"] for cell in CELLS[name] if cell["cell_type"] == "code" and cell["source"] != parameters["source"]]
+
+
+# --- in git ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_is_valid_and_holds_no_evidence(name: str) -> None:
+    nbformat.validate(json.loads(TEMPLATES[name].read_text("utf-8")))
+    assert "widgets" not in json.loads(TEMPLATES[name].read_text("utf-8"))["metadata"]
+    ran = [
+        cell for cell in CELLS[name] if cell.get("outputs") or cell.get("execution_count") is not None or cell.get("attachments")
+    ]
+    assert ran == []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_begins_with_its_title_its_power_and_room_for_the_operator(name: str) -> None:
+    title, note = CELLS[name][:2]
+    assert re.match(r"# .+\n\n\*\*Writes: [^*]+\.\*\*", title["source"])
+    assert (note["cell_type"], note["source"], note["metadata"]["tags"]) == ("markdown", "", ["operators-note"])
+    assert len(tagged(name, "operators-note")) == 1
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_parameters_are_explained_literals_and_one_is_the_record(name: str) -> None:
+    (cell,) = tagged(name, "parameters")
+    literals = {}
+    for node in ast.parse(cell["source"]).body:
+        assert isinstance(node, ast.Assign)
+        assert isinstance(node.targets[0], ast.Name)
+        literals[node.targets[0].id] = ast.literal_eval(node.value)
+    assert literals["RECORD"] == ""
+    assert all(name.isupper() for name in literals)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_cells_are_short_and_hold_no_logic(name: str) -> None:
+    for source in code(name):
+        assert len(source.splitlines()) <= LONGEST_CELL
+        assert [node for node in ast.walk(ast.parse(source)) if isinstance(node, LOGIC)] == []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_only_notebooks_that_say_so_in_their_number_change_a_keystore(name: str) -> None:
+    changes = "kit.apply(" in "\n".join(code(name))
+    assert changes == (name[0] in "23")
+    assert changes == ("Writes: one keystore" in CELLS[name][0]["source"])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_name_of_the_kit_and_every_link_exists(name: str) -> None:
+    trees = [ast.parse(source) for source in code(name)]
+    used = {n.attr for t in trees for n in ast.walk(t) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "kit"}
+    words = "\n".join(cell["source"] for cell in CELLS[name] if cell["cell_type"] == "markdown")
+    used |= set(re.findall(r"`[^`]*\bkit\.(\w+)", words))
+    assert used
+    assert used <= set(kit.__all__)
+    assert set(re.findall(r"\]\(([^)]+)\)", words)) <= {path.name for path in TEMPLATES.values()}
+
+
+def test_the_first_notebook_leads_to_all_others() -> None:
+    first, *others = TEMPLATES.values()
+    assert all(f"]({path.name})" in first.read_text("utf-8") for path in others)
+
+
+# --- executed ----------------------------------------------------------------------------------------------------------------
+
+
+def ran(name: str, folder: Path, **parameters: object) -> tuple[kit.RecordFolder, str]:
+    """The record folder of a run that went through, or of one that stopped, with what it said."""
+    said, children = "", set(psutil.Process().children(recursive=True))
+    try:
+        kit.run_notebook(name, folder, parameters)
+    except RunbookFailed as error:
+        said = str(error)
+    (place,) = folder.iterdir()
+    assert set(psutil.Process().children(recursive=True)) <= children
+    require_sums(place)
+    executed = json.loads((place / f"{name}.ipynb").read_text("utf-8"))
+    assert "widgets" not in executed["metadata"]
+    for output in outputs(place / f"{name}.ipynb"):
+        assert WIDGET not in output.get("data", {})
+        assert "text/plain" in output.get("data", {"text/plain": ""})
+        if "text/html" in output.get("data", {}) and "dataframe" not in (shown := "".join(output["data"]["text/html"])):
+            assert text_of(shown)
+    return kit.RecordFolder(place, place / "journal.jsonl", place / "record.md", place / f"{name}.ipynb"), said
+
+
+def outputs(path: Path) -> list[dict[str, Any]]:
+    return [output for cell in cells_of(path) for output in cell.get("outputs", ())]
+
+
+def test_the_first_notebook_runs_through_and_writes_no_journal(tmp_path: Path) -> None:
+    record, said = ran("00_start_here", tmp_path)
+    assert said == ""
+    assert not record.journal.exists()
+    assert "Prerequisites" in str(outputs(tmp_path / record.path / "00_start_here.ipynb"))
+
+
+def test_a_survey_of_the_laboratory_runs_through_and_shows_every_server(tmp_path: Path) -> None:
+    record, said = ran("10_survey_servers", tmp_path, TIMEOUT_S="0.7")
+    assert said == ""
+    shown = str(outputs(record.path / "10_survey_servers.ipynb"))
+    assert "11 servers: 2 failed" in shown
+    assert record.journal.read_bytes().count(b'"kind":"Probe') == 11
+    assert "looked, nothing planned" in record.record.read_text("utf-8")
+
+
+def test_an_import_stops_where_no_reference_is_given_and_leaves_its_record(tmp_path: Path) -> None:
+    record, said = ran("20_import_certificate", tmp_path)
+    assert "20_import_certificate stopped: FingerprintError: " in said
+    assert str(record.path) in said
+    assert record.notebook is not None
+    assert outputs(record.notebook)[-1]["ename"] == "FingerprintError"
+    assert "**State: looked, nothing planned**" in record.record.read_text("utf-8")
+
+
+def test_an_import_stops_for_the_confirmation_and_with_it_goes_through(
+    laboratory: kit.Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
+    given = {
+        "ENDPOINT": laboratory.endpoints["smtp"].url,
+        "HOME": str(laboratory.home),
+        "KEYSTORE": str(tmp_path / "keystore" / "localhost.ks"),
+        "REFERENCE": laboratory.reference_fingerprints["smtp"],
+        "REFERENCE_FROM": "the provider, by telephone",
+        "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
+    }
+    record, said = ran("20_import_certificate", tmp_path / "first", **given)
+    identity = re.search(r"NotConfirmed: .*confirm='([0-9a-f]{8})'", said)
+    assert identity is not None
+    assert "**State: planned, not applied**" in record.record.read_text("utf-8")
+    assert not (tmp_path / "keystore").exists()
+
+    record, said = ran("20_import_certificate", tmp_path / "second", **given, CONFIRM=identity[1])
+    assert said == ""
+    store = kit.read_keystore(given["KEYSTORE"], "env:STOREPASS_OF_TEST")
+    assert store.integrity_checked
+    assert store.anchors == certificates_in(laboratory.ca_file.read_bytes(), "ca")
+    written = record.record.read_text("utf-8")
+    for needed in (
+        "**State: applied and verified**",
+        "the provider, by telephone",
+        identity[1],
+        laboratory.endpoints["smtp"].url,
+    ):
+        assert needed in written
+    assert kit.keytool_notation(sha256_of(store.anchors[0])) in written
+    assert holding(tmp_path, CANARY) == []
+    assert "next cell" in str(outputs(record.path / "20_import_certificate.ipynb"))
