@@ -7,13 +7,14 @@ state. The journal is written ahead of each step, so that after a crash its last
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit import keystore, swap
-from allegra_tls_kit.endpoint import Protocol
+from allegra_tls_kit.effective import effective_truststores
 from allegra_tls_kit.errors import JavaError, KitError, LocateError, NotConfirmed, NotWritable, PlanRefused, UnexpectedOutcome
 from allegra_tls_kit.files import read_keystore, read_keystore_bytes
 from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
@@ -101,7 +102,7 @@ class _Change:
 
     def __init__(self, plan: Plan, journal: Journal, password: str) -> None:
         self._plan, self._journal, self._password = plan, journal, password
-        self._target = Path(plan.keystore).resolve()
+        self._target = Path(os.path.realpath(plan.keystore))  # Path.resolve raises RuntimeError on a loop of links before 3.13
         self._at = datetime.now(UTC)
         self._backup: Path | None = None
         self._in_place = False
@@ -194,14 +195,10 @@ def _allegra(store: Path) -> Allegra | None:
 
 
 def _effective(snapshot: Snapshot, endpoint: Endpoint, allegra: Allegra | None) -> Snapshot:
-    """Return the store that Java reads: this one, or the runtime's where it does not exist.
-
-    For LDAPS the missing file stays named in `javax.net.ssl.trustStore`, and Java then passes over a jssecacerts.
-    """
+    """Return the store that counts: this one, or where it does not exist the one that Java reads for the connection."""
     if snapshot.exists or allegra is None or allegra.cacerts is None:
         return snapshot
-    shadowed = allegra.cacerts.shadows if endpoint.protocol is Protocol.LDAP else None
-    return read_keystore(shadowed or allegra.cacerts.path)
+    return effective_truststores(endpoint, allegra)[0].snapshot or snapshot
 
 
 def _ask_jvm(

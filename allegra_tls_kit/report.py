@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
 from allegra_tls_kit.change import Verified
+from allegra_tls_kit.effective import TRUSTED, EffectiveStore, Treatment, verdicts
 from allegra_tls_kit.errors import CertificateError, KitError
 from allegra_tls_kit.finding import Severity
 from allegra_tls_kit.keystore import Snapshot
@@ -23,6 +24,8 @@ from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS, Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from allegra_tls_kit.explain import Explanation
 
 _SEVERITY_TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.INFO}
 _ACTION_TONES = {
@@ -48,6 +51,30 @@ def show_survey(results: Iterable[Probe | ProbeFailure], anchors: Sequence[bytes
     summary = " · ".join(f"{words.count(word)} {word}" for word in order) or "nothing to show"
     head = ("state", "server", "certificate", "issuer", "valid until (UTC)", "what it means")
     return Static((Table(f"{count(len(rows), 'server')}: {summary}", head, tuple(row[2] for row in rows)),))
+
+
+def show_explanations(explanations: Iterable[Explanation]) -> Static:
+    """Return what a log excerpt means: for each trouble what it says, what it names, what to check, and where to go on."""
+    parts: list[Part] = []
+    for each in explanations:
+        tone = Tone.WARN if each.hides_cause or not each.matched else Tone.BAD
+        named = {"found": each.matched, "server": each.endpoint, "keystore": each.keystore, "subject": each.subject}
+        rows = [(word, said) for word, said in named.items() if said]
+        rows += [("check", sentence) for sentence in each.checks]
+        parts.append(Note(tone, f"{each.code}: {each.meaning}"))
+        parts.append(Table("What to check", ("", ""), (*rows, ("go on with", each.notebook))))
+    return Static(tuple(parts))
+
+
+def show_matrix(results: Iterable[Probe | ProbeFailure], snapshots: Iterable[Snapshot | EffectiveStore]) -> Static:
+    """Return Java's verdict on each server with each store, the servers first that the fewest stores serve."""
+    results, stores = list(results), list(snapshots)
+    columns = [verdicts(results, store) for store in stores]
+    rows = sorted(zip((r.endpoint.url for r in results), *columns, strict=True), key=lambda row: row.count(TRUSTED))
+    served = sum(set(row[1:]) == {TRUSTED} for row in rows)
+    caption = f"{count(len(rows), 'server')}, {count(len(stores), 'store')}: {served} trusted with every store"
+    head = ("server", "trusted with", *(visible(str(store.path)) for store in stores))
+    return Static((Table(caption, head, tuple(_matrix_row(*row) for row in rows)),))
 
 
 @show.register
@@ -115,6 +142,16 @@ def show_snapshot(snapshot: Snapshot) -> Static:
     table = Table("Entries", head, rows)
     folded: Part = table if len(rows) <= 20 else Details(f"{len(rows)} entries", (table,))  # noqa: PLR2004 - what fits a screen
     return Static((Note(Tone.INFO, line), *(Note(Tone.WARN, note) for note in snapshot.notes), folded))
+
+
+@show.register
+def show_effective(store: EffectiveStore) -> Static:
+    """Return what Java makes of a file for one connection, and how each of it is known."""
+    path = visible(str(store.path))
+    line = f"{path}: {store.treatment} in the mode {' and '.join(store.modes)}" if store.modes else f"{path}: {store.treatment}"
+    tone = Tone.OK if store.treatment is Treatment.READ else Tone.WARN
+    rows = tuple((statement.ground.value, statement.text) for statement in store.statements)
+    return Static((Note(tone, line), Table("What is known of it", ("how", "what"), rows)))
 
 
 @show.register
@@ -222,6 +259,12 @@ def _state(result: Probe | ProbeFailure, diagnosis: Diagnosis | None, days: int 
     if diagnosis is None:
         return 5, Tone.INFO, "seen", "not judged: no truststore was given"
     return 6, Tone.OK, "trusted", next_step(diagnosis)
+
+
+def _matrix_row(url: str, *said: str) -> tuple[Cell, ...]:
+    trusted = said.count(TRUSTED)
+    tone = Tone.BAD if not trusted else Tone.OK if trusted == len(said) else Tone.WARN
+    return (url, Badge(tone, f"{trusted} of {len(said)}"), *(Badge(Tone.OK, word) if word == TRUSTED else word for word in said))
 
 
 def _transcript(result: Probe | ProbeFailure) -> tuple[Part, ...]:

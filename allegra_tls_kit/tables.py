@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role, sha256_of
+from allegra_tls_kit.effective import verdicts
 from allegra_tls_kit.endpoint import Security
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from allegra_tls_kit.effective import EffectiveStore
     from allegra_tls_kit.keystore import Snapshot
     from allegra_tls_kit.plan import Plan
 
@@ -140,6 +142,20 @@ def plan_frame(plan: Plan) -> pd.DataFrame:
         row: dict[str, Any] = {"action": action.kind.value, "alias": visible(action.alias), "reason": action.reason}
         rows.append(row | {name: cell for name, cell in cells.items() if name in PLAN_COLUMNS})
     return _frame(rows, PLAN_COLUMNS)
+
+
+def trust_matrix(results: Iterable[Probe | ProbeFailure], snapshots: Iterable[Snapshot | EffectiveStore]) -> pd.DataFrame:
+    """One row a server, its URL as the index; one column a store, its path as the name; no other columns.
+
+    A cell is `trusted`, or what Java says with that store alone, as of the probe: its own sentence, or in words that there was no
+    certificate, or that Java does not read the store.
+    """
+    results, stores = list(results), list(snapshots)
+    said = [verdicts(results, store) for store in stores]
+    urls = [visible(result.endpoint.url) for result in results]
+    rows = [cells for _, *cells in zip(urls, *said, strict=True)]
+    paths = [visible(str(store.path)) for store in stores]
+    return pd.DataFrame(rows, index=pd.Index(urls, name="endpoint", dtype=TEXT), columns=paths, dtype=TEXT)
 
 
 def _survey_row(result: Probe | ProbeFailure, anchors: Sequence[bytes] | None) -> dict[str, Any]:
