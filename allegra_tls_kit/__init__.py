@@ -10,8 +10,10 @@ from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
 from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, check_fingerprint, keytool_notation
 from allegra_tls_kit.change import Verified, apply, verify
 from allegra_tls_kit.demo import Laboratory, demo
+from allegra_tls_kit.effective import EffectiveStore, effective_truststores
 from allegra_tls_kit.endpoint import Endpoint, Protocol, Security
 from allegra_tls_kit.errors import KitError
+from allegra_tls_kit.explain import Explanation, explain
 from allegra_tls_kit.files import default_anchors, read_certificates, read_endpoints, read_keystore, read_truststore
 from allegra_tls_kit.journal import Journal
 from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
@@ -31,13 +33,13 @@ from allegra_tls_kit.plan import (
 )
 from allegra_tls_kit.probe import probe, probe_all
 from allegra_tls_kit.record import Statement, change_record
-from allegra_tls_kit.report import show, show_candidates, show_server, show_survey
+from allegra_tls_kit.report import show, show_candidates, show_explanations, show_matrix, show_server, show_survey
 from allegra_tls_kit.survey import Probe, ProbeFailure, Progress, judge
 from allegra_tls_kit.trust import Diagnosis, Finding, FindingCode, Severity, diagnose
 
 if TYPE_CHECKING:
     from allegra_tls_kit.runbook import RecordFolder, open_journal, prerequisites, run_notebook, templates, write_record
-    from allegra_tls_kit.tables import certificates_frame, entries_frame, plan_frame, survey_frame
+    from allegra_tls_kit.tables import certificates_frame, entries_frame, plan_frame, survey_frame, trust_matrix
     from allegra_tls_kit.widgets import ImportGuide
 
 __all__ = [
@@ -48,9 +50,11 @@ __all__ = [
     "Applied",
     "CertificateFacts",
     "Diagnosis",
+    "EffectiveStore",
     "Endpoint",
     "Entry",
     "EntryKind",
+    "Explanation",
     "Finding",
     "FindingCode",
     "ImportChoice",
@@ -81,7 +85,9 @@ __all__ = [
     "default_anchors",
     "demo",
     "diagnose",
+    "effective_truststores",
     "entries_frame",
+    "explain",
     "judge",
     "jvm_verdicts",
     "keytool_notation",
@@ -102,12 +108,15 @@ __all__ = [
     "run_notebook",
     "show",
     "show_candidates",
+    "show_explanations",
+    "show_matrix",
     "show_server",
     "show_survey",
     "simulate",
     "suggest_alias",
     "survey_frame",
     "templates",
+    "trust_matrix",
     "verify",
     "write_record",
 ]
@@ -123,6 +132,7 @@ _LOADED_LATER = {
     "run_notebook": "runbook",
     "survey_frame": "tables",
     "templates": "runbook",
+    "trust_matrix": "tables",
     "write_record": "runbook",
 }
 

@@ -13,10 +13,14 @@ PACKAGE = Path(__file__).parents[1] / "allegra_tls_kit"
 LAYERS = {
     "show": "__main__ walk widgets tables report",
     "conduct": "change",
-    "touch": "demo demo_dialogue demo_ca runbook journal probe attempt resolve handshake swap jvm files locate java_home secret",
+    "touch": (
+        "demo demo_dialogue demo_ca runbook journal probe attempt resolve handshake swap jvm "
+        "effective files locate java_home access secret"
+    ),
     "know": (
-        "record plan anchor survey trust path rules reading names identity finding static "
-        "keystore jks_format pkcs12_format pkcs12_encryption entry certificate preamble endpoint ber text errors"
+        "record plan explain trouble_tls trouble_files trouble "
+        "anchor survey trust path rules reading names identity finding static "
+        "keystore jks_format pkcs12_format pkcs12_encryption entry certificate tidy markdown preamble endpoint ber text errors"
     ),
 }
 ORDER = [module for names in LAYERS.values() for module in names.split()]
