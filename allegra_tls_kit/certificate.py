@@ -25,6 +25,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from allegra_tls_kit import ber
 from allegra_tls_kit.errors import CertificateError, FingerprintError
 from allegra_tls_kit.text import visible
+from allegra_tls_kit.tidy import parsed, signed_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,14 +98,14 @@ def sha256_of(der: bytes) -> str:
 
 @lru_cache(maxsize=PARSED_AT_ONCE)
 def load(der: bytes) -> x509.Certificate:
-    """Parse one certificate; the same bytes are parsed once.
+    """Parse one certificate, one that is no strict DER from a tidied copy (see `tidy`); the same bytes are parsed once.
 
     Raises CertificateError. Extensions and names are parsed when they are looked at, and may still be malformed then.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
-            return x509.load_der_x509_certificate(der)
+            return parsed(der)
     except _UNREADABLE as error:
         raise CertificateError(f"{len(der)} bytes that are no X.509 certificate: {visible(str(error))}") from None
 
@@ -131,7 +132,7 @@ def certificate_facts(der: bytes) -> CertificateFacts:
         serial_number=part("serial number", lambda c: f"{c.serial_number:x}", "unknown"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        self_signed=part("signature", lambda c: c.issuer == c.subject and is_signed_by(c, c.public_key()), False),  # noqa: FBT003
+        self_signed=part("signature", lambda c: c.issuer == c.subject and is_signed_by(der, c.public_key()), False),  # noqa: FBT003
         is_ca=part("basicConstraints", _is_ca, False),  # noqa: FBT003
         public_key_type=kind,
         public_key_size=bits,
@@ -170,12 +171,14 @@ def role(facts: CertificateFacts, position: int) -> str:
     return "root" if facts.self_signed else "intermediate"
 
 
-def is_signed_by(certificate: x509.Certificate, key: object) -> bool:
-    """Check one signature with one public key, SHA-1 and MD5 included, names and constraints left alone.
+def is_signed_by(der: bytes, key: object) -> bool:
+    """Check a certificate's signature with one public key, SHA-1 and MD5 included, names and constraints left alone.
 
     `Certificate.verify_directly_issued_by` refuses SHA-1, which Java accepts under a private anchor; so the key's own verify.
+    Raises CertificateError where the bytes are no certificate.
     """
-    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    certificate = load(der)
+    signature, signed = certificate.signature, signed_part(der)
     try:
         digest, parameters = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
         match key, parameters:
@@ -243,26 +246,24 @@ def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
         blocks = [match[0] for match in _PEM.finditer(data)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PKCS7 in BER, serial numbers of zero: they are read all the same
-            found = [certificate for block in blocks for certificate in _from_pem(block)] if blocks else _from_der(data)
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+            return tuple(der for block in blocks for der in _from_pem(block)) if blocks else _from_der(data)
     except _UNREADABLE as error:
         raise CertificateError(f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})") from None
 
 
-def _from_pem(block: bytes) -> list[x509.Certificate]:
-    if b"PKCS7" in block[:30]:
-        return pkcs7.load_pem_pkcs7_certificates(block)
+def _from_pem(block: bytes) -> tuple[bytes, ...]:
+    der = base64.b64decode(block.split(b"-----")[2])
     if b"TRUSTED" in block[:30]:
-        certificate, *_openssl_trust_settings = ber.elements(base64.b64decode(block.split(b"-----")[2]))
-        return [x509.load_der_x509_certificate(certificate.raw)]
-    return [x509.load_pem_x509_certificate(block)]
+        der, *_openssl_trust_settings = (each.raw for each in ber.elements(der))
+    return _from_der(der)
 
 
-def _from_der(data: bytes) -> list[x509.Certificate]:
+def _from_der(data: bytes) -> tuple[bytes, ...]:
     try:
-        return [x509.load_der_x509_certificate(data)]
-    except ValueError:
-        return pkcs7.load_der_pkcs7_certificates(data)
+        load(data)
+    except CertificateError:
+        return tuple(each.public_bytes(Encoding.DER) for each in pkcs7.load_der_pkcs7_certificates(data))
+    return (data,)
 
 
 def common_name(name: x509.Name) -> str | None:

@@ -1,6 +1,7 @@
 """The append-only file of what was seen, decided and done: JSON Lines, each line carrying the SHA-256 of the one before it.
 
-A changed, missing or doubled line shows; that is no signature, and whoever can write the file can write all of it anew.
+A changed, missing or doubled line shows, unless nothing follows it; that is no signature, and whoever can write the file can
+write all of it anew.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Journal:
         """Write one value as an event, through to the disk, and return the value.
 
         Takes every value of this kit that is a dataclass; what it holds is written as it stands, so nothing secret may be in it.
-        Raises JournalError where it cannot be written, or somebody else has written in between.
+        Raises TypeError for anything else, JournalError where it cannot be written, or somebody else has written in between.
         """
         line = event_line(value, at=datetime.now(UTC), previous=self._previous)
         try:
@@ -66,7 +67,9 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{self.path}: the journal cannot be written: {error.strerror or error}") from None
         if not alone:
-            raise JournalError(f"{self.path}: somebody else writes to this journal; use one of your own")
+            raise JournalError(
+                f"{self.path}: not as this journal left it: somebody else writes to it, or a write failed; open one of your own"
+            )
         self._previous, self._size = hashlib.sha256(line).hexdigest(), self._size + len(line) + 1
         return value
 

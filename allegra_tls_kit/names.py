@@ -48,6 +48,8 @@ _SPECIAL = re.compile(r'^ | $|  |[,+=\n<>#;\\"]')
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _DNS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 LONGEST_DNS_NAME = 253
+MOST_COMPARISONS = 2**14
+"""A hundred names under more than a hundred and fifty subtrees; a chain of 100 KB could ask for a hundred million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,17 @@ def violates(
     """Tell whether a certificate with these names is barred by the name constraints of a CA above it.
 
     Java holds the subject, its e-mail addresses and its CN against them too, the last two only where subjectAltName has none.
+    What would take more than MOST_COMPARISONS of a name with a subtree counts as barred; Java would go through with it.
     """
-    return any(not _is_permitted(constraints, name) for name in _constrained_names(subject, alternative_names))
+    names = [*map(_plain, _constrained_names(subject, alternative_names))]
+    excluded = [*map(_plain, constraints.excluded_subtrees or ())]
+    permitted = [*map(_plain, constraints.permitted_subtrees or ())]
+    if len(names) * (len(excluded) + len(permitted)) > MOST_COMPARISONS:
+        return True
+    return any(
+        any(_is_inside(subtree, name, wildcard=True) for subtree in excluded) or not _is_permitted(permitted, name)
+        for name in names
+    )
 
 
 def _constrained_names(
@@ -126,22 +137,22 @@ def _is_dns_name(text: str) -> bool:
     return len(text) <= LONGEST_DNS_NAME and all(_DNS_LABEL.fullmatch(label) for label in text.split("."))
 
 
-def _is_permitted(constraints: x509.NameConstraints, name: x509.GeneralName | DistinguishedName) -> bool:
-    excluded = [_is_inside(subtree, name, wildcard=True) for subtree in constraints.excluded_subtrees or ()]
-    if any(excluded):
-        return False
-    permitted = [_is_inside(subtree, name, wildcard=False) for subtree in constraints.permitted_subtrees or ()]
-    of_its_kind = [inside for inside in permitted if inside is not None]
+def _plain(name: x509.GeneralName | DistinguishedName) -> x509.GeneralName | DistinguishedName:
+    return distinguished_name(name.value) if isinstance(name, x509.DirectoryName) else name
+
+
+def _is_permitted(subtrees: Iterable[x509.GeneralName | DistinguishedName], name: x509.GeneralName | DistinguishedName) -> bool:
+    found = [_is_inside(subtree, name, wildcard=False) for subtree in subtrees]
+    of_its_kind = [inside for inside in found if inside is not None]
     return not of_its_kind or any(of_its_kind)
 
 
-def _is_inside(subtree: x509.GeneralName, name: x509.GeneralName | DistinguishedName, *, wildcard: bool) -> bool | None:
+def _is_inside(
+    subtree: x509.GeneralName | DistinguishedName, name: x509.GeneralName | DistinguishedName, *, wildcard: bool
+) -> bool | None:
     """Tell whether the name lies in the subtree; None where the two are of different kinds."""
-    if isinstance(name, x509.DirectoryName):
-        name = distinguished_name(name.value)
     match subtree, name:
-        case x509.DirectoryName(), DistinguishedName(canonical=canonical):
-            base = distinguished_name(subtree.value).canonical
+        case DistinguishedName(canonical=base), DistinguishedName(canonical=canonical):
             return canonical[: len(base)] == base
         case x509.DNSName(value=base), x509.DNSName(value=text):
             return _is_subdomain(text.lower(), base.lower(), wildcard=wildcard)

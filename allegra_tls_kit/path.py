@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from allegra_tls_kit.errors import CertificateError
-from allegra_tls_kit.reading import Reading, read
-from allegra_tls_kit.rules import VERSION_3, anchor_violation, lacks_cert_sign, leaf_violations, violations
+from allegra_tls_kit.reading import VERSION_3, Reading, read, signed
+from allegra_tls_kit.rules import anchor_violation, lacks_cert_sign, leaf_violations, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +26,8 @@ LONGEST_CHAIN = 10
 """Java's TLS client refuses longer ones (`jdk.tls.maxCertificateChainLength`)."""
 STEPS = 5000
 """How many certificates the search may look at; an honest chain needs fewer than ten."""
+STEPS_FOR_A_PATH = 25
+"""What it costs to hold a path that is complete against the rules."""
 MOST_CAS_BUILT = 5
 """`PKIXBuilderParameters.maxPathLength`: the builder, other than the validator, goes no deeper among the certificates sent."""
 
@@ -139,8 +141,9 @@ class _Search:
         """Yield the complete paths; `traversed` counts the intermediates that are not self-issued."""
         top = path[-1]
         for anchor in self.anchors.named(top.issuer):
-            if self._spent() or not self._anchor_fits(path, anchor):
+            if self._spent() or not self._anchor_fits(path, anchor) or not signed(top, anchor):
                 continue
+            self.steps -= STEPS_FOR_A_PATH
             if not violations(path, anchor, self.at, self.java_version):
                 yield path, anchor
         if traversed >= MOST_CAS_BUILT:
@@ -150,7 +153,8 @@ class _Search:
                 continue
             if top.self_issued and candidate.self_issued:
                 return  # Java stops at two self-issued certificates in a row
-            yield from self.paths((*path, candidate), traversed + (not candidate.self_issued))
+            if signed(top, candidate):  # Java finds that out only at the end
+                yield from self.paths((*path, candidate), traversed + (not candidate.self_issued))
 
     def _spent(self) -> bool:
         self.steps -= 1

@@ -231,8 +231,7 @@ def _chains(bags: list[_Bag]) -> dict[bytes, list[_Bag]]:
         link = by_id.get(key.key_id or b"")
         while link is not None and link not in chain:
             chain.append(link)
-            subject, issuer = names[link.raw]
-            link = by_subject.get(issuer) if issuer != subject else None
+            link = by_subject.get(names[link.raw][1])
     return chains
 
 
@@ -240,7 +239,7 @@ def _names(der: bytes) -> tuple[object, object]:
     """Return subject and issuer; a certificate that does not parse issues nothing and is issued by nobody."""
     try:
         return load(der).subject, load(der).issuer
-    except ValueError:
+    except (ValueError, TypeError):
         return None, None
 
 

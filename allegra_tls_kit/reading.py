@@ -17,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from allegra_tls_kit.ber import OID, SEQUENCE, element, elements, encode
 from allegra_tls_kit.certificate import PARSED_AT_ONCE, is_signed_by, load, sha256_of
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.identity import CarriedNames
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
 
+VERSION_3 = 3
+"""The first version of X.509 with extensions."""
 UNLIMITED = 2**31 - 1
 """The path length of a CA that sets no limit."""
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 _NETSCAPE_SSL_SERVER = 0x40
-_SEQUENCE = 0x30
-_LONG_FORM = 0x80
 _CRITICAL = b"\x01\x01\xff"
+_UTC_TIME, _EXTENSIONS = 0x17, 0xA3
+_VERSION_3_AND_A_SERIAL_NUMBER = bytes.fromhex("a003020102 020101")
 # What Java's PKIX validator processes; the Netscape type is looked at, but refused where it is critical.
 _KNOWN = {
     x509.BasicConstraints.oid,
@@ -146,23 +149,25 @@ class Reading:
 def read(der: bytes) -> Reading:
     """Read one certificate; the same bytes are read once.
 
-    Raises CertificateError where the whole, a name, a date or a critical extension cannot be read; Java fails there as well.
+    Raises CertificateError where the whole, a name, a date or a critical extension cannot be read. Java fails there as well, but
+    for rarities: a date without seconds or with an offset, the year 0, a part of a name that is empty or no string, bytes behind
+    the end.
     """
     certificate = load(der)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # serial numbers of zero again
             reading = _taken_apart(der, certificate)
-        _check_names(reading)
+        _check(reading)
     except _UNREADABLE as error:
-        raise CertificateError(f"a certificate that Java could not read either: {visible(str(error), 120)}") from None
+        raise CertificateError(f"a certificate with a malformed part: {visible(str(error), 120)}") from None
     return reading
 
 
 @lru_cache(maxsize=PARSED_AT_ONCE)
 def signed(certificate: Reading, issuer: Reading) -> bool:
     """Tell whether the issuer's key verifies the certificate's signature; asked once for each pair."""
-    return is_signed_by(certificate.certificate, issuer.key)
+    return is_signed_by(certificate.der, issuer.key)
 
 
 def self_signed(certificate: Reading) -> bool:
@@ -190,10 +195,12 @@ def _taken_apart(der: bytes, certificate: x509.Certificate) -> Reading:
     )
 
 
-def _check_names(reading: Reading) -> None:
-    """Refuse the empty names that Java refuses; RFC 5280, 4.1.2.4 and 4.1.2.6."""
+def _check(reading: Reading) -> None:
+    """Refuse what Java refuses: empty names and extensions before version 3; RFC 5280, 4.1.2.4, 4.1.2.6 and 4.1.2.9."""
     if not reading.issuer.canonical:
         raise ValueError("the issuer has no name")
+    if reading.version < VERSION_3 and reading.extensions:
+        raise ValueError(f"version {reading.version} has no extensions")
     alternatives = reading.extensions.get(x509.SubjectAlternativeName.oid)
     if not reading.subject.canonical and reading.extensions and (alternatives is None or not alternatives.critical):
         raise ValueError("the subject has no name, and there is no critical subjectAltName instead")
@@ -219,20 +226,15 @@ def _extensions(
 def _extensions_one_by_one(
     certificate: x509.Certificate,
 ) -> tuple[dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]], tuple[str, ...]]:
-    """Read each extension alone, in a copy of the certificate that holds no other.
-
-    Raises ValueError where a critical one is malformed, or one comes twice.
-    """
-    body, *algorithm_and_signature = _inside(certificate.public_bytes(Encoding.DER))
-    *fields, listed = _inside(body)
+    """Read each extension alone; raises ValueError where a critical one is malformed, or one comes twice."""
+    body, *_algorithm_and_signature = elements(element(certificate.public_bytes(Encoding.DER), SEQUENCE).content)
     found: dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]] = {}
     unreadable: list[str] = []
-    for raw in _inside(_inside(listed)[0]):
-        lone = _joined(_SEQUENCE, *fields, _joined(listed[0], _joined(_SEQUENCE, raw)))
+    for each in elements(element(elements(body.content)[-1].content, SEQUENCE).content):
         try:
-            extension = next(iter(load(_joined(_SEQUENCE, lone, *algorithm_and_signature)).extensions))
+            extension = next(iter(_with_nothing_but(each.raw).extensions))
         except _UNREADABLE as error:
-            if _CRITICAL in _inside(raw):
+            if _CRITICAL in [part.raw for part in elements(each.content)]:
                 raise ValueError(str(error)) from None
             unreadable.append(visible(str(error), 80))
             continue
@@ -242,25 +244,10 @@ def _extensions_one_by_one(
     return found, tuple(unreadable)
 
 
-def _inside(der: bytes) -> list[bytes]:
-    """Return the elements inside one constructed DER element; cryptography has already read it, so its lengths are sound."""
-    elements, data = [], der[_header(der) :]
-    while data:
-        header = _header(data)
-        length = int.from_bytes(data[2:header], "big") if data[1] & _LONG_FORM else data[1]
-        elements.append(data[: header + length])
-        data = data[header + length :]
-    return elements
-
-
-def _header(der: bytes) -> int:
-    return 2 + (der[1] & ~_LONG_FORM if der[1] & _LONG_FORM else 0)
-
-
-def _joined(tag: int, *parts: bytes) -> bytes:
-    content = b"".join(parts)
-    length = len(content)
-    if length < _LONG_FORM:
-        return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([tag, _LONG_FORM | len(octets)]) + octets + content
+def _with_nothing_but(extension: bytes) -> x509.Certificate:
+    """Return a certificate of the least there can be; a copy of the real one for each extension could take gigabytes."""
+    algorithm, nothing, bits = encode(SEQUENCE, encode(OID, b"\x2a\x03")), encode(SEQUENCE), b"\x03\x01\x00"
+    validity = encode(SEQUENCE, *[encode(_UTC_TIME, b"200101000000Z")] * 2)
+    fields = [_VERSION_3_AND_A_SERIAL_NUMBER, algorithm, nothing, validity, nothing, encode(SEQUENCE, algorithm, bits)]
+    body = encode(SEQUENCE, *fields, encode(_EXTENSIONS, encode(SEQUENCE, extension)))
+    return x509.load_der_x509_certificate(encode(SEQUENCE, body, algorithm, bits))

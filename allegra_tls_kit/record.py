@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.keystore import Entry, Snapshot
+from allegra_tls_kit.markdown import code, code_block, table
 from allegra_tls_kit.plan import Plan
 from allegra_tls_kit.text import count, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,12 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 
 
 def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
-    """Return the line that a journal keeps for a value; `previous` is the SHA-256 of the line before, None for the first."""
+    """Return the line that a journal keeps for a value; `previous` is the SHA-256 of the line before, None for the first.
+
+    Raises TypeError for what is not a dataclass, or holds something that has no place in a journal.
+    """
+    if not dataclasses.is_dataclass(value):
+        raise TypeError(f"a {type(value).__name__} is no event; keep values of this kit, one by one")
     event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="backslashreplace")  # half a character, as in a path that is not UTF-8: \udcff is JSON, too
@@ -143,7 +148,7 @@ _REACH = (
 )
 _TEST = "Probe the server again, judge its chain with what is in the store now, and let a JVM judge it too where one is at hand."
 _BACKOUT = (
-    "Notebook `30_roll_back`, or `plan_rollback(applied, read_keystore(…))` and `apply`: it removes exactly what was added. "
+    "`plan_rollback(applied, read_keystore(…))`, then `apply` with its id: it removes exactly what was added. "
     "The backup named under Outcome is the file as it was, byte for byte."
 )
 
@@ -162,7 +167,7 @@ def _plan_of(value: dict[str, Any]) -> object:
 
 def _purpose(by_kind: Kinds) -> list[str]:
     plan = _last(by_kind, "Plan")
-    return [_code(plan["purpose"]) if plan else "nothing was planned"]
+    return [code(plan["purpose"]) if plan else "nothing was planned"]
 
 
 def _state(by_kind: Kinds) -> list[str]:
@@ -174,7 +179,7 @@ def _state(by_kind: Kinds) -> list[str]:
     if step := _last(by_kind, "ApplyStep"):
         if step["state"] == "abandoned":
             return ["abandoned, the keystore is as it was"]
-        return [f"broke off: the last step was {_code(step['state'])}; compare the file's SHA-256 with the digests below"]
+        return [f"broke off: the last step was {code(step['state'])}; compare the file's SHA-256 with the digests below"]
     return ["planned, not applied" if "Plan" in by_kind else "looked, nothing planned"]
 
 
@@ -197,16 +202,16 @@ def _description(by_kind: Kinds) -> list[str]:
         ("Machine", opened.get("host")),
         ("Begun", by_kind["Opened"][0].at if "Opened" in by_kind else None),
     ]
-    return _table(("what", "value"), ((name, _code(value)) for name, value in rows if value))
+    return table(("what", "value"), ((name, code(value)) for name, value in rows if value))
 
 
 def _justification(by_kind: Kinds) -> list[str]:
     before = [event.value for event in by_kind.get("Diagnosis", [])][:1]
     lines = _said(by_kind, "justification")
     for diagnosis in before:
-        lines.append(f"Java's verdict before: {_code(diagnosis.get('message') or 'trusted')}")
+        lines.append(f"Java's verdict before: {code(diagnosis.get('message') or 'trusted')}")
         lines += [
-            f"- {_code(finding['severity'])}: {_code(finding['code'])} {_code(finding['detail'])}"
+            f"- {code(finding['severity'])}: {code(finding['code'])} {code(finding['detail'])}"
             for finding in diagnosis["findings"]
         ]
     return lines or ["None was written down."]
@@ -218,8 +223,8 @@ def _plan(by_kind: Kinds) -> list[str]:
     rows = []
     for action in plan["actions"]:
         sha256 = hashlib.sha256(base64.b64decode(action["certificate"])).hexdigest() if action["certificate"] else ""
-        rows.append((_code(action["kind"]), _code(action["alias"]), _code(keytool_notation(sha256)), _code(action["reason"])))
-    return _table(("action", "alias", "SHA-256", "why"), rows)
+        rows.append((code(action["kind"]), code(action["alias"]), code(keytool_notation(sha256)), code(action["reason"])))
+    return table(("action", "alias", "SHA-256", "why"), rows)
 
 
 def _fingerprint(by_kind: Kinds) -> list[str]:
@@ -227,36 +232,34 @@ def _fingerprint(by_kind: Kinds) -> list[str]:
         return ["Nothing was recorded: no reference fingerprint was compared in this journal."]
     who = choice.get("operator") or _last(by_kind, "Opened").get("operator")
     return [
-        f"Certificate: {_code(keytool_notation(choice['certificate']))}",
+        f"Certificate: {code(keytool_notation(choice['certificate']))}",
         "",
-        f"Reference: {_code(choice['reference'])}, from {_code(choice['reference_from'])}, compared by {_code(who)}.",
+        f"Reference: {code(choice['reference'])}, from {code(choice['reference_from'])}, compared by {code(who)}.",
     ]
 
 
 def _outcome(by_kind: Kinds) -> list[str]:
     lines = []
     if applied := _last(by_kind, "Applied"):
-        lines += _table(
+        lines += table(
             ("what", "value"),
             (
-                ("SHA-256 before", _code(applied["plan"]["snapshot"]["sha256"] or "no file")),
-                ("SHA-256 after", _code(applied["sha256"] or "no file")),
-                ("Backup", _code(applied["backup"] or "none: there was no file, or nothing was changed")),
-                ("Applied", _code(applied["at"])),
+                ("SHA-256 before", code(applied["plan"]["snapshot"]["sha256"] or "no file")),
+                ("SHA-256 after", code(applied["sha256"] or "no file")),
+                ("Backup", code(applied["backup"] or "none: there was no file, or nothing was changed")),
+                ("Applied", code(applied["at"])),
             ),
         )
     if verified := _last(by_kind, "Verified"):
-        lines += ["", *(f"- {_code(sentence)}" for sentence in verified["sentences"])]
+        lines += ["", *(f"- {code(sentence)}" for sentence in verified["sentences"])]
     steps = [event.value for event in by_kind.get("ApplyStep", [])]
-    lines += ["", *(f"- {_code(step['state'])}: {_code(step['detail'])}" for step in steps)] if steps else []
+    lines += ["", *(f"- {code(step['state'])}: {code(step['detail'])}" for step in steps)] if steps else []
     return lines or ["Nothing was applied."]
 
 
 def _commands(by_kind: Kinds) -> list[str]:
     commands = _last(by_kind, "Plan").get("keytool_commands") or []
-    lines = [visible(line, len(line)) for command in commands for line in command.split("\n")]
-    fence = _fence(lines, 3)
-    return [f"{fence}sh", *lines, fence] if lines else ["None."]
+    return code_block("\n".join(commands).split("\n"), "sh") if commands else ["None."]
 
 
 def _certificates(by_kind: Kinds) -> list[str]:
@@ -268,22 +271,22 @@ def _certificates(by_kind: Kinds) -> list[str]:
                 if encoded not in seen:
                     seen.add(encoded)
                     rows.append(_certificate_row(base64.b64decode(encoded), position))
-    return _table(("role", "subject", "issuer", "valid until (UTC)", "SHA-256"), rows) if rows else ["None was seen."]
+    return table(("role", "subject", "issuer", "valid until (UTC)", "SHA-256"), rows) if rows else ["None was seen."]
 
 
 def _certificate_row(der: bytes, position: int) -> tuple[str, ...]:
     try:
         facts = certificate_facts(der)
     except CertificateError as error:
-        return ("unreadable", _code(str(error)), "", "", _code(hashlib.sha256(der).hexdigest()))
+        return ("unreadable", code(str(error)), "", "", code(hashlib.sha256(der).hexdigest()))
     until = f"{facts.not_after:%Y-%m-%d %H:%M}"
-    return role(facts, position), _code(facts.subject), _code(facts.issuer), until, _code(keytool_notation(facts.sha256))
+    return role(facts, position), code(facts.subject), code(facts.issuer), until, code(keytool_notation(facts.sha256))
 
 
 def _timeline(by_kind: Kinds) -> list[str]:
     events = sorted((event for same in by_kind.values() for event in same), key=lambda event: event.number)
-    rows = ((str(e.number), _code(e.at[:19]), _code(e.kind), _code(_gist(e))) for e in events)
-    return _table(("line", "time (UTC)", "event", "what"), rows)
+    rows = ((str(e.number), code(e.at[:19]), code(e.kind), code(_gist(e))) for e in events)
+    return table(("line", "time (UTC)", "event", "what"), rows)
 
 
 def _gist(event: Event) -> str:
@@ -301,36 +304,12 @@ def _gist(event: Event) -> str:
 
 def _versions(by_kind: Kinds) -> list[str]:
     opened = _last(by_kind, "Opened")
-    return [f"- {_code(name)}: {_code(text)}" for name, text in opened.get("versions", {}).items()]
+    return [f"- {code(name)}: {code(text)}" for name, text in opened.get("versions", {}).items()]
 
 
 def _said(by_kind: Kinds, heading: str) -> list[str]:
     said = (event.value for event in by_kind.get("Statement", []))
-    return [_code(statement["text"]) for statement in said if statement["heading"] == heading]
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
-
-
-def _code(text: object) -> str:
-    """Return text as a code span that nothing in the text can end."""
-    shown = visible(str(text), 2000)
-    if not shown:
-        return ""
-    fence = _fence([shown], 1)
-    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-def _fence(lines: list[str], shortest: int) -> str:
-    """Return a run of backticks longer than any in the lines."""
-    return "`" * max(shortest, *(1 + len(run) for line in lines for run in re.findall("`+", line)), 0)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\x7c")  # renderers do not agree on a backslash before a bar
+    return [code(statement["text"]) for statement in said if statement["heading"] == heading]
 
 
 _SECTIONS: tuple[tuple[str, Callable[[Kinds], list[str]]], ...] = (

@@ -5,30 +5,31 @@ key usage of an intermediate; revocation.
 Rule 2: `violations` lists every broken rule in the order in which Java meets them, so that verdict and findings agree.
 
 Not modelled: Java's own block list and its distrust of certain public CAs, SHA-1 under an anchor that is in the JDK's own store,
-policy mappings.
+policy mappings, older updates of one version where a later one decides otherwise (`Scenario.since` in the tests).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
+from allegra_tls_kit.certificate import PARSED_AT_ONCE
 from allegra_tls_kit.finding import FindingCode
 from allegra_tls_kit.names import violates
-from allegra_tls_kit.reading import UNLIMITED, Reading, signed
+from allegra_tls_kit.reading import UNLIMITED, VERSION_3, Reading, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-VERSION_3 = 3
-"""The first version of X.509 with extensions."""
 FIRST_WITH_EDDSA = 15
 FIRST_WITH_NIST_CURVES_ONLY = 16
 _NIST_CURVES = {"secp256r1", "secp384r1", "secp521r1"}
+"""The curves that Java takes; others were switched off first (`jdk.disabled.namedCurves`), and removed later."""
 _LOWEST_KEY_SIZE = {"RSA": 1024, "DSA": 1024, "EC": 224}
 _USAGE_BITS = (
     "digital_signature",
@@ -88,23 +89,20 @@ def violations(path: Sequence[Reading], anchor: Reading | None, at: datetime, ja
     Without an anchor, what depends on it is left out: the signature of the uppermost certificate.
     """
     found: list[Violation] = []
-    constraints: list[x509.NameConstraints] = []
+    above: list[Reading] = []
     remaining = len(path)
     policies = _Policies(len(path))
     issuer = anchor
     for level, certificate in enumerate(reversed(path), 1):
         is_leaf = level == len(path)
-        found += _algorithm_violations(certificate, issuer)
+        found += _algorithm_violations(certificate, issuer, java_version)
         if not is_leaf:
             length = _ca_path_length(certificate, is_first=level == 1)
             found += _ca_violations(certificate, length, remaining)
             remaining = min(remaining - (not certificate.self_issued), UNLIMITED if length is None else length)
-        if is_leaf or not certificate.self_issued:
-            names = certificate.alternative_names
-            if any(violates(constraint, certificate.subject, names) for constraint in constraints):
-                found.append(Violation(FindingCode.NAME_CONSTRAINTS, certificate, "name constraints check failed"))
-        if (own := certificate.extension(x509.NameConstraints)) is not None:
-            constraints.append(own)
+        if (is_leaf or not certificate.self_issued) and any(_bars(ca, certificate) for ca in above):
+            found.append(Violation(FindingCode.NAME_CONSTRAINTS, certificate, "name constraints check failed"))
+        above.append(certificate)
         if (words := policies.refusal(certificate, is_leaf=is_leaf)) is not None:
             found.append(Violation(FindingCode.POLICY, certificate, words))
         found += _basic_violations(certificate, issuer, at, java_version)
@@ -163,12 +161,12 @@ def key_kind(key: object) -> str:
 
 
 def unsupported_key(certificate: Reading, java_version: int) -> str | None:
-    """Return the kind of public key that this Java cannot verify signatures with; None for all others."""
+    """Return the kind of public key that this Java verifies no signature with; None for all others."""
     if certificate.key is None:
         return "an unknown kind"
     if isinstance(certificate.key, ec.EllipticCurvePublicKey):
         curve = certificate.key.curve.name
-        return curve if java_version >= FIRST_WITH_NIST_CURVES_ONLY and curve not in _NIST_CURVES else None
+        return None if curve in _NIST_CURVES else curve
     return "EdDSA" if key_kind(certificate.key) == "EdDSA" and java_version < FIRST_WITH_EDDSA else None
 
 
@@ -178,7 +176,13 @@ def lacks_cert_sign(certificate: Reading) -> bool:
     return usage is not None and not usage.key_cert_sign
 
 
-def _algorithm_violations(certificate: Reading, issuer: Reading | None) -> Iterator[Violation]:
+@lru_cache(maxsize=PARSED_AT_ONCE)
+def _bars(ca: Reading, certificate: Reading) -> bool:
+    constraints = ca.extension(x509.NameConstraints)
+    return constraints is not None and violates(constraints, certificate.subject, certificate.alternative_names)
+
+
+def _algorithm_violations(certificate: Reading, issuer: Reading | None, java_version: int) -> Iterator[Violation]:
     name = signature_name(certificate)
     failed = "Algorithm constraints check failed on"
     if name.startswith(_SWITCHED_OFF):
@@ -190,8 +194,19 @@ def _algorithm_violations(certificate: Reading, issuer: Reading | None) -> Itera
         key = f"{key_kind(certificate.key)} {certificate.key_size} bit key"
         words = f"{failed} keysize limits: {key} used with certificate: {certificate.subject.text}"
         yield Violation(FindingCode.WEAK, certificate, words)
+    elif (curve := _switched_off_curve(certificate, java_version)) is not None:
+        yield Violation(FindingCode.UNSUPPORTED_ALGORITHM, certificate, f"{failed} disabled algorithm: {curve}")
     if issuer is not None and _is_too_small(issuer):
         yield Violation(FindingCode.WEAK, issuer, f"{failed} signature algorithm: {name}")
+    elif issuer is not None and _switched_off_curve(issuer, java_version) is not None:
+        yield Violation(FindingCode.UNSUPPORTED_ALGORITHM, issuer, f"{failed} signature algorithm: {name}")
+
+
+def _switched_off_curve(certificate: Reading, java_version: int) -> str | None:
+    """Return the curve of a key that this Java knows and refuses; None for all other keys."""
+    if java_version >= FIRST_WITH_NIST_CURVES_ONLY or not isinstance(certificate.key, ec.EllipticCurvePublicKey):
+        return None
+    return unsupported_key(certificate, java_version)
 
 
 def _is_too_small(certificate: Reading) -> bool:

@@ -135,7 +135,7 @@ def _html_cell(cell: Cell) -> str:
     if isinstance(cell, Badge):
         content = f'<span style="{_tinted(cell.tone)}">{TONES[cell.tone][1]} {html.escape(cell.word)}</span>'
         return f'<td style="{_BASE};white-space:nowrap">{content}</td>'
-    wrap = "white-space:nowrap" if len(cell) <= SHORT_CELL else "overflow-wrap:anywhere"
+    wrap = "white-space:nowrap" if len(cell) <= SHORT_CELL else "overflow-wrap:anywhere;min-width:12em"
     return f'<td style="{_BASE};{wrap}">{html.escape(cell)}</td>'
 
 

@@ -36,7 +36,9 @@ def locked(path: Path) -> Iterator[None]:
     """
     lock = FileLock(path.parent / f".{path.name}.lock", timeout=LOCK_PATIENCE)
     try:
-        path.parent.mkdir(mode=NEW_FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(NEW_FOLDER_MODE)  # whatever the umask: the service's user has to come in
         lock.acquire()
     except Timeout:
         raise KeystoreLocked(f"{path}: another change to it has been going on for {LOCK_PATIENCE:g} s; look who it is") from None

@@ -34,7 +34,7 @@ SMALL_RSA_KEY = 2048
 """RSA keys below this are still accepted by Java, from 1024 bits on."""
 NAMED_EXTRAS = 3
 LONGEST_MESSAGE = 1000
-_UNREADABLE_ANCHOR = "a certificate in the store cannot be read, and may keep Java from reading the store at all; remove it"
+_UNREADABLE_ANCHOR = "a certificate in the store cannot be read; if Java cannot either, it refuses the whole store; remove it"
 _NO_ANCHORS = "Unexpected error: java.security.InvalidAlgorithmParameterException: the trustAnchors parameter must be non-empty"
 _NO_PATH = "Java finds no path although the certificates fit; have the server send them in order, without others"
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}

@@ -122,8 +122,19 @@ def issue(  # noqa: PLR0913 - each test changes one of them
     return Issued(der, key)
 
 
-def resigned(der: bytes, signer: Key, digest: str = "sha256", version: int = 3, serial: bytes | None = None) -> bytes:
-    """Sign a certificate again: with RSA and MD5 or SHA-1, as version 1 without extensions, with another INTEGER as serial."""
+def resigned(  # noqa: PLR0913 - each test changes one of them
+    der: bytes,
+    signer: Key,
+    digest: str = "sha256",
+    version: int = 3,
+    *,
+    serial: bytes | None = None,
+    swap: tuple[bytes, bytes] = (b"", b""),
+) -> bytes:
+    """Sign a certificate again: with RSA and MD5 or SHA-1, as version 1 without extensions, with another INTEGER as serial.
+
+    `swap` replaces bytes in each field, by others of the same length or the whole field, in the algorithm outside too.
+    """
     certificate = x509.load_der_x509_certificate(der)
     body = certificate.tbs_certificate_bytes
     if version == 1:
@@ -131,7 +142,8 @@ def resigned(der: bytes, signer: Key, digest: str = "sha256", version: int = 3, 
     if serial is not None:
         fields = _inside(body)
         body = _joined(0x30, fields[0], serial, *fields[2:])
-    algorithm = _inside(der)[1]
+    body = _joined(0x30, *[part.replace(*swap) for part in _inside(body)])
+    algorithm = _inside(der)[1].replace(*swap)
     new_algorithm = algorithm.replace(bytes.fromhex(_OIDS["sha256"]), bytes.fromhex(_OIDS[digest]))
     body = body.replace(algorithm, new_algorithm, 1)
     if isinstance(signer, rsa.RSAPrivateKey):

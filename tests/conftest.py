@@ -50,7 +50,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def laboratory() -> Iterator[Laboratory]:
     """The embedded laboratory, for tests that leave it as it is."""
     with demo() as running:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from tests.chains import Issued, alternatives, distinguished, issue
-from tests.scenarios_paths import HOST, LEAF, OTHER, ROOT, Scenario, leaf
+from tests.scenarios_paths import HOST, LEAF, OTHER, ROOT, UNKNOWN, Scenario, leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 UNSETTLED = ("excluded", "permitted and excluded")
 """Constraints under which JVMs of one version differ, by their patch level, about a wildcard that covers an excluded name."""
+LEADING_PERIOD = {11: UNKNOWN, 17: 15, 21: 7}
+"""JDK-8311546: `.example.com` as a constraint is taken as RFC 5280 has it for URIs."""
+TRAILING_DOT = {11: 19, 17: 7}
+"""JDK-8065422: the dot at the end of a host name is taken off."""
 NAMES = (
     (("mail.example.com",), ("mail.example.com", "MAIL.Example.COM", "mail.example.com.", "example.com", "a.mail.example.com")),
     (("*.example.com",), ("mail.example.com", "a.b.example.com", "example.com", ".example.com")),
@@ -131,7 +135,8 @@ def constraints() -> Iterator[Scenario]:
         for what, (subject, extensions) in subjects.items():
             if what == "wildcard" and limit.startswith(UNSETTLED):
                 continue
-            yield Scenario(f"{limit}, {what}", [issue(subject, middle, extensions=extensions), middle], [ROOT])
+            since = LEADING_PERIOD if " ." in limit else {}
+            yield Scenario(f"{limit}, {what}", [issue(subject, middle, extensions=extensions), middle], [ROOT], since=since)
     first = issue("First CA", ROOT, ca=True, critical=[_permitted(dns("example.com"))])
     for name, subject in (("a host", "subca"), ("two words", "Sub CA")):
         second = issue(subject, first, ca=True)
@@ -141,7 +146,9 @@ def constraints() -> Iterator[Scenario]:
         # Java stumbles over an empty intersection, "DNSName must not be null or empty", and refuses for that reason.
         same = base == HOST
         yield Scenario(f"permitted twice, {base}", [leaf(second), second, first], [ROOT], same_sentence=same)
-        yield Scenario(f"permitted twice, {base}, builder", [leaf(second), first, second], [ROOT], same_sentence=same)
+        # 11.0.13 holds constraints of an anchor against names too, but only where the chain is out of order.
+        chain = [leaf(second), first, second]
+        yield Scenario(f"permitted twice, {base}, builder", chain, [ROOT], same_sentence=same, since={11: UNKNOWN})
 
 
 def names() -> Iterator[Scenario]:
@@ -175,4 +182,6 @@ def names() -> Iterator[Scenario]:
 def _asked(name: str, served: Issued, wanted: Sequence[str]) -> Iterator[Scenario]:
     for server_name in wanted:
         for identification in ("HTTPS", "LDAPS"):
-            yield Scenario(f"{name}, {identification} {server_name}", [served], [ROOT], server_name, identification)
+            since = TRAILING_DOT if server_name.endswith(".") else {}
+            asked = f"{name}, {identification} {server_name}"
+            yield Scenario(asked, [served], [ROOT], server_name, identification, since=since)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from tests.chains import Issued, issue, resigned, rsa_key, tiny_rsa
+from tests.chains import Issued, alternatives, issue, resigned, rsa_key, tiny_rsa
 from tests.scenarios_paths import HOST, OTHER, ROOT, Scenario, leaf
 
 if TYPE_CHECKING:
@@ -77,9 +77,12 @@ def algorithms() -> Iterator[Scenario]:
 
 
 def malformed() -> Iterator[Scenario]:
-    for serial in (b"\x02\x01\x00", b"\x02\x01\xff"):
+    for serial in (b"\x02\x01\x00", b"\x02\x01\xff", b"\x02\x02\x00\x01", b"\x02\x02\xff\xff", b"\x02\x00"):
         served = Issued(resigned(leaf(ROOT).der, ROOT.key, serial=serial), ROOT.key)
         yield Scenario(f"serial number {serial.hex()}", [served], [ROOT])
+
+    unversioned = resigned(leaf(ROOT).der, ROOT.key, swap=(b"\xa0\x03\x02\x01\x02", b""))
+    yield Scenario("extensions in version 1", [Issued(unversioned, ROOT.key)], [ROOT])
 
     def bad(oid: str, value: bytes) -> x509.UnrecognizedExtension:
         return x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
@@ -101,3 +104,30 @@ def malformed() -> Iterator[Scenario]:
     yield Scenario("malformed authorityInfoAccess of an intermediate", [leaf(odd), odd], [ROOT])
     yield Scenario("bytes that are no certificate", [Issued(b"\x30\x03\x02\x01\x01", ROOT.key)], [ROOT])
     yield Scenario("no certificate behind a good one", [leaf(ROOT), Issued(b"\x30\x03\x02\x01\x01", ROOT.key)], [ROOT])
+
+
+def loose() -> Iterator[Scenario]:
+    """What is no strict DER, and read by Java all the same."""
+    string, common = x509.name._ASN1Type, x509.NameOID.COMMON_NAME  # noqa: SLF001 - the only way to ask for a type
+    critical = b"\x06\x03\x55\x1d\x11\x01\x01"
+    ecdsa = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
+    for name, kind, swap in (
+        ("characters in a PrintableString", string.PrintableString, (b"b+c", b"*_&")),
+        ("Latin-1 in a PrintableString", string.PrintableString, (b"b+c", b"b\xfcc")),
+        ("Latin-1 in a TeletexString", string.T61String, (b"b+c", b"b\xfcc")),
+        ("Latin-1 in a UTF8String", string.UTF8String, (b"b+c", b"b\xfcc")),
+        ("Latin-1 in an IA5String", string.IA5String, (b"b+c", b"b\xfcc")),
+        ("an encoded FALSE", string.UTF8String, (critical + b"\xff", critical + b"\x00")),
+        ("a TRUE of 1", string.UTF8String, (critical + b"\xff", critical + b"\x01")),
+        ("NULL for ECDSA", string.UTF8String, (b"\x30\x0a" + ecdsa, b"\x30\x0c" + ecdsa + b"\x05\x00")),
+    ):
+        subject = x509.Name([x509.NameAttribute(common, "a b+c d", _type=kind)])
+        root = issue(subject, ca=True, critical=[alternatives("root")])
+        sub = issue("Sub", root, ca=True, critical=[alternatives("sub")])
+        served = issue(subject, sub, critical=[alternatives(HOST)])
+        signed = ((served, sub.key), (sub, root.key), (root, root.key))
+        chain = [Issued(resigned(each.der, signer, swap=swap), each.key) for each, signer in signed]
+        yield Scenario(f"{name}, root in the store", chain, chain[2:], identification="LDAPS")
+        yield Scenario(f"{name}, intermediate in the store, builder", [chain[0], OTHER], chain[1:2])
+        yield Scenario(f"{name}, leaf in the store", chain[:1], chain[:1])
+        yield Scenario(f"{name}, not in the store", chain, [ROOT])

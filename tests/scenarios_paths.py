@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,21 +12,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.chains import FUTURE, LONG_AGO, NOW, PAST, Issued, alternatives, distinguished, issue, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 HOST = "mail.example.com"
+UNKNOWN = 1000
+"""For `Scenario.since`: 11.0.13 decides otherwise, and from which update on 11 decides so is not known."""
 SERVER, CLIENT, ANY = (x509.ObjectIdentifier(oid) for oid in ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "2.5.29.37.0"))
-UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
 
 
 @dataclass(frozen=True)
 class Scenario:
+    """`since` has the update from which on a version of Java decides so, where it changed within that version."""
+
     name: str
     chain: Sequence[Issued]
     anchors: Sequence[Issued]
     server_name: str = HOST
     identification: str | None = None
     same_sentence: bool = True
+    since: Mapping[int, int] = field(default_factory=dict)
 
 
 def leaf(issuer: Issued | None, **changes: object) -> Issued:
@@ -109,7 +114,7 @@ def anchors_that_issue() -> Iterator[Scenario]:
         "Limited",
         ca=True,
         path_length=0,
-        critical=[UNKNOWN],
+        critical=[STRANGE],
         extensions=[x509.NameConstraints([x509.DNSName("example.org")], None)],
     )
     below = issue("Below", limited, ca=True)
@@ -123,8 +128,8 @@ def intermediates() -> Iterator[Scenario]:
         ("keyUsage without keyCertSign", True, [usage("digital_signature")], []),
         ("keyCertSign", True, [usage("key_cert_sign", "crl_sign")], []),
         ("EKU for clients", True, [x509.ExtendedKeyUsage([CLIENT])], []),
-        ("unknown critical extension", True, [], [UNKNOWN]),
-        ("unknown extension", True, [UNKNOWN], []),
+        ("unknown critical extension", True, [], [STRANGE]),
+        ("unknown extension", True, [STRANGE], []),
         ("keyUsage without a bit", True, [usage()], []),
     ):
         middle = issue("Middle", ROOT, ca=ca, extensions=extensions, critical=critical)
@@ -164,7 +169,7 @@ def leaves() -> Iterator[Scenario]:
         ("KU nonRepudiation", [usage("content_commitment")], []),
         ("KU nothing", [usage()], []),
         ("KU both", [usage("digital_signature", "key_encipherment")], []),
-        ("unknown critical extension", [], [UNKNOWN]),
+        ("unknown critical extension", [], [STRANGE]),
         ("Netscape server", [x509.UnrecognizedExtension(netscape, b"\x03\x02\x06\x40")], []),
         ("Netscape client", [x509.UnrecognizedExtension(netscape, b"\x03\x02\x07\x80")], []),
         ("Netscape server critical", [], [x509.UnrecognizedExtension(netscape, b"\x03\x02\x06\x40")]),
@@ -248,7 +253,7 @@ def crossings() -> Iterator[Scenario]:
     yield Scenario("key rollover, builder", [leaf(rolled), OTHER, rolled], [ROOT])
     again = issue("Root", rolled, ca=True)
     yield Scenario("two rollovers", [leaf(again), again, rolled], [ROOT])
-    yield Scenario("two rollovers, builder", [leaf(again), OTHER, again, rolled], [ROOT])
+    yield Scenario("two rollovers, builder", [leaf(again), OTHER, again, rolled], [ROOT], since={11: UNKNOWN})
     left, right = issue("Left", ca=True), issue("Right", ca=True)
     left_by_right, right_by_left = issue("Left", right, ca=True, key=left.key), issue("Right", left, ca=True, key=right.key)
     yield Scenario("a loop", [leaf(left), left_by_right, right_by_left], [ROOT])

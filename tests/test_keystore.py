@@ -1,94 +1,36 @@
-"""JKS and PKCS12 read and rewritten; keytool made most of the stores, and it and the JVM have the last word on ours."""
+"""Keystores read; keytool made most of them, and the JVM has the last word on what it sees in them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jks
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allegra_tls_kit import EntryKind, KitError, Snapshot, StoreType, ber, keystore, read_keystore
-from allegra_tls_kit.errors import PasswordNeeded, PlanRefused, UnreadableKeystore, WouldLose, WrongPassword
+from allegra_tls_kit.errors import UnreadableKeystore, WrongPassword
 from allegra_tls_kit.jvm import JvmCase, jvm_verdicts
-from allegra_tls_kit.keystore import Edit
-from tests.stores import HELD, KEY_PASSWORD, LEAF, NEW, PASSWORD, ROOT, TRUSTED
-from tests.unprivileged import as_nobody
+from tests.children import as_nobody
+from tests.keystore_bytes import HERE, from_cryptography, inside, read, replaced, rewrite, shown, unsealed
+from tests.stores import HELD, LEAF, NEW, PASSWORD, ROOT, TRUSTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
-
     from tests.stores import Stores
 
-AT = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
-HERE = Path("some.ks")
 WRITABLE = sorted(HELD.keys() - {"keys.jceks"})
-BITE = {"aes.p12", "legacy.p12"}
+EMPTY_PART = ber.encode(
+    ber.SEQUENCE,
+    ber.encode(ber.OID, bytes.fromhex("2a864886f70d010701")),
+    ber.encode(ber.CONTEXT_0, ber.encode(ber.OCTET_STRING, ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE)))),
+)
+LOCKED = {"aes.p12", "legacy.p12"}
 """The stores whose certificates are encrypted."""
 SECONDS = 5000
-ALIASES = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=30).map(str.lower)
-CERTIFICATES = st.sampled_from([ROOT.der, LEAF.der, TRUSTED.der, NEW.der])
-
-
-def read(data: bytes, password: str | None = None) -> Snapshot:
-    return keystore.read(data, HERE, password)
-
-
-def rewrite(data: bytes | None, add: Mapping[str, bytes] = {}, *remove: str, password: str | None = PASSWORD) -> bytes:
-    return keystore.rewrite(data, HERE, password, Edit(add, frozenset(remove), AT))
-
-
-def shown(snapshot: Snapshot) -> dict[str, tuple[str, str | None]]:
-    return {entry.alias: (entry.kind.value, entry.sha256) for entry in snapshot.entries}
-
-
-@lru_cache
-def from_cryptography(kind: str, *, named: bool = True) -> bytes:
-    """`bundle` is what `serialize_key_and_certificates` makes of CAs, `key` of a key and CAs; `truststore` is for Java."""
-    what, _, protection = kind.partition(" ")
-    encryption: KeySerializationEncryption = (
-        NoEncryption() if protection == "plain" else BestAvailableEncryption(PASSWORD.encode())
-    )
-    if protection == "3des":
-        builder = PrivateFormat.PKCS12.encryption_builder().key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        encryption = builder.kdf_rounds(65_536).hmac_hash(hashes.SHA1()).build(PASSWORD.encode())
-    if protection == "aes":
-        builder = PrivateFormat.PKCS12.encryption_builder().key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
-        encryption = builder.kdf_rounds(65_536).build(PASSWORD.encode())
-    names = [b"Root CA", "Größte CA".encode()] if named else [None, None]
-    cas = [pkcs12.PKCS12Certificate(issued.certificate, name) for issued, name in zip([ROOT, TRUSTED], names, strict=True)]
-    if what == "truststore":
-        return pkcs12.serialize_java_truststore(cas, encryption)
-    if what == "bundle":
-        return pkcs12.serialize_key_and_certificates(None, None, None, cas, encryption)
-    return pkcs12.serialize_key_and_certificates(b"Own", LEAF.key, LEAF.certificate, cas, encryption)
-
-
-def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
-    """Put one DER element in the place of another, all lengths around it made to fit."""
-    made = b""
-    for element in ber.elements(data):
-        inside = old in element.content and (element.tag & 0x20 or element.tag == ber.OCTET_STRING)
-        made += (
-            new if element.raw == old else ber.encode(element.tag, replaced(element.content, old, new)) if inside else element.raw
-        )
-    return made
-
-
-def unsealed(data: bytes) -> bytes:
-    """Take the MAC off a PKCS12 file."""
-    return ber.encode(ber.SEQUENCE, *(part.raw for part in ber.elements(ber.element(data, ber.SEQUENCE).content)[:2]))
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -111,10 +53,10 @@ def test_without_a_password_is_seen_what_a_jvm_sees(name: str, stores: Stores) -
     data = (stores.folder / name).read_bytes()
     blind, open_ = read(data), read(data, PASSWORD)
     assert not blind.integrity_checked
-    assert blind.locked == (name in BITE)
+    assert blind.locked == (name in LOCKED)
     assert blind.anchors == open_.anchors
-    assert any("encrypted" in note for note in blind.notes) == (name in BITE)
-    assert any("nothing to trust" in note for note in blind.notes) == (name in {*BITE, "keys.jceks"})
+    assert any("encrypted" in note for note in blind.notes) == (name in LOCKED)
+    assert any("nothing to trust" in note for note in blind.notes) == (name in {*LOCKED, "keys.jceks"})
     assert not open_.locked
 
 
@@ -168,6 +110,57 @@ def test_stores_made_by_cryptography_are_read_with_their_kinds(
         read(data, "something else")
 
 
+def test_java_counts_through_what_it_trusts_and_not_what_it_passes_over(stores: Stores, tmp_path: Path) -> None:
+    bundle, trusted = (unsealed(from_cryptography(f"{what} best", named=False)) for what in ("bundle", "truststore"))
+    (safe_of_bundle, safe_of_trusted) = (next(e for e in inside(data) if e.tag == ber.OCTET_STRING) for data in (bundle, trusted))
+    parts = [
+        part.raw for safe in (safe_of_bundle, safe_of_trusted) for part in ber.elements(ber.elements(safe.content)[0].content)
+    ]
+    both = replaced(bundle, safe_of_bundle.raw, ber.encode(ber.OCTET_STRING, ber.encode(ber.SEQUENCE, *parts)))
+    snapshot = read(both, PASSWORD)
+    assert [(entry.alias, entry.kind == EntryKind.TRUSTED) for entry in snapshot.entries] == [
+        ("1", True), ("2", True), ("3", False), ("4", False),
+    ]  # fmt: skip
+    (tmp_path / "both").write_bytes(both)
+    assert stores.listed(tmp_path / "both") == {alias: shown(snapshot)[alias] for alias in "12"}
+
+
+def test_a_key_without_its_chain_is_another_entry() -> None:
+    def key_of(data: bytes) -> keystore.Entry | None:
+        return read(data).entry("own")
+
+    with_chain, alone = (
+        pkcs12.serialize_key_and_certificates(b"own", LEAF.key, LEAF.certificate, chain, NoEncryption())
+        for chain in ([ROOT.certificate], [])
+    )
+    assert key_of(with_chain) != key_of(alone)
+    assert key_of(alone) is not None
+
+
+def test_a_certificate_in_another_form_than_x509_is_no_entry() -> None:
+    x509, sdsi = (ber.encode(ber.OID, bytes.fromhex(f"2a864886f70d010916{form}")) for form in ("01", "02"))
+    data = from_cryptography("truststore plain")
+    assert read(replaced(data, x509, sdsi)).entries == ()
+    assert len(read(data).entries) == 2
+
+
+def test_a_certificate_whose_name_is_malformed_is_read_all_the_same(stores: Stores) -> None:
+    data = (stores.folder / "passwordless.p12").read_bytes()
+    name = LEAF.certificate.subject.public_bytes()
+    value = b"\x0c\x10mail.example.com"
+    assert value in name
+    for tag in range(256):
+        snapshot = read(data.replace(value, bytes([tag]) + value[1:]))
+        assert [entry.alias for entry in snapshot.entries if entry.anchor] == ["k1", "k2", "t1"]
+
+
+def test_an_encrypted_part_with_nothing_in_it_does_not_open() -> None:
+    data = unsealed(from_cryptography("truststore aes"))
+    encrypted = next(element for element in inside(data) if element.tag == 0x80)
+    with pytest.raises(WrongPassword, match="the padding is wrong"):
+        read(replaced(data, encrypted.raw, ber.encode(0x80)), PASSWORD)
+
+
 def test_a_file_that_is_not_there_is_a_snapshot_too(tmp_path: Path) -> None:
     snapshot = read_keystore(tmp_path / "none.ks", "changeit")
     assert (snapshot.exists, snapshot.sha256, snapshot.entries, snapshot.store_type) == (False, None, (), StoreType.JKS)
@@ -187,6 +180,7 @@ def test_a_file_that_is_not_there_is_a_snapshot_too(tmp_path: Path) -> None:
         (b"\x30\x84\xff\xff\xff\xff", "beyond the end"),
         (b"\x30\x80\x02\x01\x03\0\0", "not read here"),
         (NEW.der, "damaged or unusual PKCS12"),
+        (ber.encode(ber.SEQUENCE, ber.encode(ber.INTEGER, b"\3"), EMPTY_PART), "damaged or unusual PKCS12"),
     ],
 )
 def test_what_is_no_keystore_is_named(data: bytes, said: str) -> None:
@@ -220,7 +214,7 @@ def test_a_wrong_password_is_told_from_a_damaged_file(name: str, stores: Stores)
         with pytest.raises(WrongPassword) as caught:
             read(data, password)
         assert "wrong" in str(caught.value)
-    if name in BITE:
+    if name in LOCKED:
         with pytest.raises(WrongPassword, match=r"does not open|wrong"):
             read(unsealed(data), "wrong")
         assert shown(read(unsealed(data), PASSWORD)) == shown(read(data, PASSWORD))
@@ -262,9 +256,9 @@ def test_a_count_of_four_billion_is_damage_and_no_wait(position: str, stores: St
         read(bytes(data))
 
 
-@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("name", [*HELD, "new.jks"])
 def test_a_truncated_store_is_never_taken_for_a_smaller_one(name: str, stores: Stores) -> None:
-    data = (stores.folder / name).read_bytes()
+    data = (stores.folder / name).read_bytes() if name in HELD else rewrite(None, {"new": NEW.der})
     seal = 0 if name.endswith("p12") else 20  # Java without a password does not miss the digest at the end either
     for length in range(0, len(data) - seal, 1 if name.endswith("jks") else 17):
         with pytest.raises(UnreadableKeystore):
@@ -305,119 +299,3 @@ def test_a_damaged_store_is_a_snapshot_or_an_error_of_the_kit(
 def test_random_bytes_are_a_snapshot_or_an_error_of_the_kit(start: bytes, rest: bytes) -> None:
     with pytest.raises(KitError):
         read(start + rest + b"\0")
-
-
-# --- rewriting -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [*WRITABLE, "truststore plain", "bundle best"])
-def test_an_added_certificate_is_trusted_and_all_else_is_as_it_was_for_keytool_too(
-    name: str, stores: Stores, tmp_path: Path
-) -> None:
-    data = (stores.folder / name).read_bytes() if name in HELD else from_cryptography(name)
-    password = "" if name == "truststore plain" else PASSWORD
-    before, made = read(data, password), rewrite(data, {"New-Root": NEW.der}, password=password)
-    after = read(made, password)
-    (new,) = (entry for entry in after.entries if entry.certificate == NEW.der)
-    assert tuple(entry for entry in after.entries if entry is not new) == before.entries
-    assert (new.alias, new.kind, new.certificate, new.anchor) == ("new-root", EntryKind.TRUSTED, NEW.der, True)
-    assert new.created == (AT if after.store_type is StoreType.JKS else None)
-    assert (after.store_type, after.integrity_checked) == (before.store_type, before.integrity_checked)
-    assert rewrite(made, {}, "new-root", password=password) == data
-    if password:  # keytool takes none that is shorter than six
-        store = tmp_path / "store"
-        store.write_bytes(made)
-        seen = {alias: entry for alias, entry in shown(after).items() if entry[0] != EntryKind.NOT_TRUSTED}
-        assert stores.listed(store) == seen
-
-
-@pytest.mark.parametrize("name", ["keys.jks", "aes.p12"])
-def test_a_private_key_is_still_usable_with_its_own_password(name: str, stores: Stores, tmp_path: Path) -> None:
-    store = tmp_path / name
-    store.write_bytes(rewrite((stores.folder / name).read_bytes(), {"new": NEW.der}))
-    own = ("-keypass:env", "KEYPASS") if name == "keys.jks" else ()
-    request = stores.keytool("-certreq", "-alias", "k1", "-keystore", store, "-storepass:env", "STOREPASS", *own)
-    assert "BEGIN NEW CERTIFICATE REQUEST" in request
-    assert KEY_PASSWORD != PASSWORD
-
-
-def test_a_trusted_entry_of_jks_keeps_its_date_and_place(stores: Stores) -> None:
-    data = (stores.folder / "keys.jks").read_bytes()
-    made = rewrite(rewrite(data, {"b": NEW.der, "a": ROOT.der}), {"c": LEAF.der}, "b")
-    before, after = read(data, PASSWORD), read(made, PASSWORD)
-    assert after.entries[:2] == before.entries
-    assert [(entry.alias, entry.created) for entry in after.entries[2:]] == [("a", AT), ("c", AT)]
-
-
-@pytest.mark.parametrize("start", [None, "truststore plain", "bundle best", "key best"])
-@settings(max_examples=25, deadline=SECONDS)
-@given(first=st.dictionaries(ALIASES, CERTIFICATES, max_size=5), second=st.dictionaries(ALIASES, CERTIFICATES, max_size=5))
-def test_adding_and_removing_is_the_identity(start: str | None, first: dict[str, bytes], second: dict[str, bytes]) -> None:
-    password = "" if start == "truststore plain" else PASSWORD
-    data = None if start is None else from_cryptography(start)
-    taken = set() if data is None else {entry.alias for entry in read(data, password).entries}
-    first = {alias: der for alias, der in first.items() if alias not in taken}
-    second = {alias: der for alias, der in second.items() if alias not in {*taken, *first}}
-    before = rewrite(data, first, password=password)
-    both = rewrite(before, second, password=password)
-    trusted = {entry.alias: entry.certificate for entry in read(both, password).entries if entry.alias not in taken}
-    assert trusted == first | second
-    assert rewrite(both, {}, *second, password=password) == before
-    if data is not None:
-        assert rewrite(before, {}, *first, password=password) == data
-
-
-@pytest.mark.parametrize("name", [*WRITABLE, "new"])
-@pytest.mark.parametrize("add", [{"T1": NEW.der}, {"K1": NEW.der}, {"a": NEW.der, "A": ROOT.der}])
-def test_an_alias_that_is_taken_in_any_case_is_refused(name: str, add: dict[str, bytes], stores: Stores) -> None:
-    data = rewrite(None, {"t1": TRUSTED.der, "k1": ROOT.der}) if name == "new" else (stores.folder / name).read_bytes()
-    with pytest.raises(PlanRefused, match="is taken"):
-        rewrite(data, add)
-
-
-@pytest.mark.parametrize("alias", ["😀", "\ud83d", "x" * 65_536, "é" * 32_768], ids=["emoji", "half", "long", "wide"])
-@pytest.mark.parametrize("start", [None, "truststore best"])
-def test_an_alias_that_java_would_not_read_back_is_refused(alias: str, start: str | None) -> None:
-    data = None if start is None else from_cryptography(start)
-    with pytest.raises(WouldLose, match="letters and digits") as caught:
-        rewrite(data, {alias: NEW.der})
-    assert len(str(caught.value)) < 1000
-
-
-@pytest.mark.parametrize(
-    ("name", "password", "remove", "error"),
-    [
-        ("keys.jks", None, (), PasswordNeeded),
-        ("mac-only.p12", None, (), PasswordNeeded),
-        ("keys.jks", "wrong", (), WrongPassword),
-        ("mac-only.p12", "wrong", (), WrongPassword),
-        ("keys.jceks", PASSWORD, (), WouldLose),
-        ("aes.p12", PASSWORD, ("t1",), WouldLose),
-        ("mac-only.p12", PASSWORD, ("k1",), WouldLose),
-        ("mac-only.p12", PASSWORD, ("s1",), WouldLose),
-        ("mac-only.p12", PASSWORD, ("cn=root ca",), WouldLose),
-        ("mac-only.p12", PASSWORD, ("",), WouldLose),
-    ],
-)
-def test_what_cannot_be_written_without_loss_is_refused(
-    name: str, password: str | None, remove: tuple[str, ...], error: type[KitError], stores: Stores
-) -> None:
-    with pytest.raises(error) as caught:
-        rewrite((stores.folder / name).read_bytes(), {"new": NEW.der}, *remove, password=password)
-    assert not password or password not in str(caught.value).split()
-
-
-def test_a_certificate_without_a_name_is_removed_by_the_number_java_gives_it() -> None:
-    data = from_cryptography("truststore plain", named=False)
-    assert [entry.certificate for entry in read(rewrite(data, {}, "1", password=""), "").entries] == [TRUSTED.der]
-
-
-def test_two_aliases_of_jks_that_differ_in_case_only_are_told_and_not_rewritten() -> None:
-    store = jks.KeyStore("jks", {})
-    for alias in ("Root", "root"):
-        store.entries[alias] = jks.TrustedCertEntry(alias=alias, timestamp=1, store_type="jks", type="X.509", cert=NEW.der)
-    data = store.saves(PASSWORD)
-    assert "upper-case" in read(data).notes[0]
-    assert [entry.anchor for entry in read(data).entries] == [False, True]
-    with pytest.raises(WouldLose, match="differ in case only"):
-        rewrite(data, {"new": NEW.der})

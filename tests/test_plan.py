@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from allegra_tls_kit import (
     ActionKind,
     Applied,
-    ImportChoice,
     Plan,
     Snapshot,
     keystore,
@@ -28,8 +27,8 @@ from allegra_tls_kit import (
     simulate,
     suggest_alias,
 )
-from allegra_tls_kit.certificate import keytool_notation, sha256_of
-from allegra_tls_kit.errors import CertificateError, FingerprintError, PasswordNeeded, PlanRefused, StalePlan, WouldLose
+from allegra_tls_kit.certificate import sha256_of
+from allegra_tls_kit.errors import CertificateError, PasswordNeeded, PlanRefused, StalePlan, WouldLose
 from allegra_tls_kit.keystore import Edit
 from allegra_tls_kit.plan import differences, require_fresh
 from tests.chains import issue
@@ -278,7 +277,7 @@ def test_rolling_back_is_the_identity(
     assert again.sha256 == snapshot.sha256 or not adding
 
 
-# --- aliases, commands, choices --------------------------------------------------------------------------------------------
+# --- aliases, commands ------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=100, deadline=None)
@@ -317,44 +316,3 @@ def test_the_commands_do_the_same_as_the_plan(stores: Stores, tmp_path: Path) ->
     assert not store.exists()
     assert keystore.read(store.with_name(f"{store.name}.removed").read_bytes(), store, PASSWORD).entries == rest.entries
     assert plan_import(rest, [NEW.der], purpose="").keytool_commands() == ()
-
-
-def choice(**changed: str) -> ImportChoice:
-    chosen = ImportChoice(
-        endpoint="imaps://mail.example.com:993",
-        certificate=sha256_of(NEW.der),
-        reference=keytool_notation(sha256_of(NEW.der)),
-        reference_from="Ada of the mail team, by telephone",
-        keystore=str(HERE),
-        operator="Grace \N{SNOWMAN} 'G' \"H\" \\ \n",
-    )
-    return replace(chosen, **changed)
-
-
-def test_a_choice_gives_the_certificate_whose_fingerprint_matches() -> None:
-    assert choice().checked_certificate([ROOT.der, NEW.der]) == NEW.der
-    assert choice(certificate=sha256_of(NEW.der).upper()).checked_certificate(iter([NEW.der])) == NEW.der
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"reference": sha256_of(ROOT.der)}, "do not import it"),
-        ({"reference": "ab" * 20}, "a SHA-1 fingerprint is no proof"),
-        ({"reference": sha256_of(NEW.der)[:63]}, "63 characters"),
-        ({"reference": ""}, "nothing is no proof"),
-        ({"reference_from": " \n"}, "say from whom"),
-        ({"certificate": sha256_of(LEAF.der)}, "look again and choose again"),
-        ({"certificate": ""}, "no certificate was chosen"),
-    ],
-)
-def test_a_choice_without_proof_gives_nothing(changed: dict[str, str], said: str) -> None:
-    with pytest.raises(FingerprintError, match=said):
-        choice(**changed).checked_certificate([ROOT.der, NEW.der])
-
-
-def test_a_choice_is_pasted_as_a_literal_and_names_the_source_of_a_password_only() -> None:
-    assert eval(repr(choice(password_from="env:STOREPASS")), {"ImportChoice": ImportChoice}) == choice(
-        password_from="env:STOREPASS"
-    )
-    assert "changeit" in repr(choice())

@@ -9,7 +9,7 @@ import pytest
 
 from allegra_tls_kit.errors import SecretError
 from allegra_tls_kit.secret import LONGEST_FILE, PasswordSource, obtain
-from tests.unprivileged import as_nobody
+from tests.children import as_nobody
 
 if TYPE_CHECKING:
     from pathlib import Path

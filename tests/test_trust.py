@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 
 def judged(
-    chain: Sequence[Issued], anchors: Sequence[Issued], at: datetime = NOW, endpoint_identification: str | None = None
+    chain: Sequence[Issued],
+    anchors: Sequence[Issued],
+    at: datetime = NOW,
+    endpoint_identification: str | None = None,
+    java_version: int = 17,
 ) -> Diagnosis:
     ders, known = [each.der for each in chain], [each.der for each in anchors]
-    return diagnose(ders, HOST, known, at=at, endpoint_identification=endpoint_identification)
+    asked = endpoint_identification
+    return diagnose(ders, HOST, known, at=at, endpoint_identification=asked, java_version=java_version)
 
 
 def said(diagnosis: Diagnosis) -> set[tuple[FindingCode, Severity]]:
@@ -145,6 +150,21 @@ def test_what_the_handshake_refuses_is_refused_here_too() -> None:
     assert judged(chain[:10], [ROOT]).trusted
 
 
+def test_a_leaf_with_an_edwards_key_needs_java_15() -> None:
+    served = leaf(ROOT, key=ed25519.Ed25519PrivateKey.generate())
+    assert [judged([served], [ROOT], java_version=version).trusted for version in (11, 14, 15, 25)] == [False, False, True, True]
+    assert said(judged([served], [ROOT], java_version=11)) == {(FindingCode.UNSUPPORTED_ALGORITHM, ERROR)}
+
+
+@pytest.mark.parametrize("java_version", [8, 11, 17, 25])
+def test_a_curve_that_nobody_else_uses_is_refused_wherever_it_stands(java_version: int) -> None:
+    key = ec.generate_private_key(ec.SECP256K1())
+    curved = issue("Curve", ROOT, ca=True, key=key)
+    for chain, anchors in (([leaf(curved), curved], [ROOT]), ([leaf(curved)], [curved]), ([leaf(ROOT, key=key)], [ROOT])):
+        codes = {finding.code for finding in judged(chain, anchors, java_version=java_version).findings}
+        assert codes == {FindingCode.UNSUPPORTED_ALGORITHM}
+
+
 def test_a_wildcard_that_covers_an_excluded_name_is_excluded() -> None:
     limits = x509.NameConstraints(None, [x509.DNSName("mail.example.com")])
     middle = issue("Middle CA", ROOT, ca=True, critical=[limits])
@@ -180,7 +200,22 @@ def test_hostile_chains_come_back_within_a_second() -> None:
     crossed = [issue("Root", roots[number - 1], ca=True, key=key) for number, key in enumerate(keys)]
     to_b = [issue("A", ca=True, issuer_name=distinguished(CN="B")) for _ in range(5)]
     to_a = [issue("B", ca=True, issuer_name=distinguished(CN="A")) for _ in range(4)]
+    served = [x509.SubjectAlternativeName([x509.DNSName(f"{number}.example.com") for number in range(3000)])]
+    limits = [x509.NameConstraints([x509.DNSName("example.com")] * 3000, [x509.DNSName("example.org")] * 3000)]
+    limited = issue("Limited", ROOT, ca=True, critical=limits)
+    strange = [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{number}"), b"") for number in range(3000)]
+    broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.15"), b"")
+    long_name = x509.Name([*distinguished(CN="x" * 60)] * 400)
+    circle = []
+    for number, word in enumerate("abcdefgh"):
+        subject, above = ("A", "B") if number % 2 else ("B", "A")
+        names, few = [alternatives(f"{word}.example.com")], [x509.NameConstraints([x509.DNSName("example.com")] * 30, None)]
+        circle.append(issue(subject, ca=True, key=keys[0], issuer_name=distinguished(CN=above), extensions=names, critical=few))
+    namesakes = [issue(name, ca=True) for name in "AB" * 10]
     questions = [
+        ([leaf(limited, extensions=served), limited], [ROOT]),
+        ([issue(long_name, OTHER, extensions=[broken, *strange])], [ROOT]),
+        ([leaf(circle[0], extensions=served), OTHER, *circle], namesakes),
         ([leaf(roots[0])] + crossed * 100, roots),
         ([leaf(roots[0]), *crossed[:9]], roots[50:]),
         ([leaf(to_b[0]), *to_b, *to_a], [issue("A", ca=True) for _ in range(200)]),

@@ -1,0 +1,276 @@
+"""The change record, made from a journal's bytes alone; whatever stands in them, it is made, and nothing of it acts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nbconvert.filters import markdown2html
+
+import allegra_tls_kit as kit
+from allegra_tls_kit import ActionKind, Statement, change_record
+from allegra_tls_kit.certificate import keytool_notation, sha256_of
+from allegra_tls_kit.errors import ConnectFailed
+from allegra_tls_kit.plan import Action, ApplyState, Plan
+from allegra_tls_kit.record import Opened, event_line
+from tests.chains import distinguished, issue
+from tests.stores import LEAF, NEW, ROOT
+from tests.test_journal import APPLIED, AT, CHOICE, DIAGNOSIS, FAILURE, PLAN, PROBE, SNAPSHOT, STEP, VERIFIED
+
+OPENED = Opened("grace", "host-1", "Linux", {"allegra-tls-kit": "0.1.0"})
+HEADINGS = (
+    "Short description", "Justification", "Plan", "How the fingerprint was checked", "Risk and reach", "Test plan",
+    "Backout plan", "Outcome", "The same change as keytool commands", "Evidence: certificates", "Evidence: events",
+    "Versions", "Integrity of the journal",
+)  # fmt: skip
+ABANDONED = replace(STEP, state=ApplyState.ABANDONED, detail="StalePlan: a came")
+BACK = kit.plan_rollback(APPLIED, SNAPSHOT)
+UNCHANGED = replace(APPLIED, changed=False)
+SAID = (Statement("justification", "mail stopped"), Statement("risk", "little"))
+WHOLE = (OPENED, FAILURE, PROBE, DIAGNOSIS, CHOICE, *SAID, PLAN, STEP, APPLIED, replace(VERIFIED, trusted=True))
+
+
+def journal_of(*values: object) -> bytes:
+    lines: list[bytes] = []
+    for number, value in enumerate(values):
+        previous = sha256_of(lines[-1]) if lines else None
+        lines.append(event_line(value, at=AT + timedelta(seconds=number), previous=previous))
+    return b"".join(line + b"\n" for line in lines)
+
+
+def sections(record: str) -> dict[str, str]:
+    title, *rest = re.split(r"^## ", record, flags=re.MULTILINE)
+    return {"": title} | {heading: body.strip() for heading, _, body in (part.partition("\n") for part in rest)}
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ((), "looked, nothing planned"),
+        ((OPENED, PROBE, DIAGNOSIS), "looked, nothing planned"),
+        ((OPENED, PLAN), "planned, not applied"),
+        ((OPENED, PLAN, ABANDONED), "abandoned, the keystore is as it was"),
+        ((OPENED, PLAN, STEP), "broke off: the last step was `prepared`; compare the file's SHA-256 with the digests below"),
+        ((OPENED, PLAN, STEP, APPLIED), "applied, not verified"),
+        ((OPENED, PLAN, UNCHANGED), "nothing to change"),
+        (WHOLE, "applied and verified"),
+        ((OPENED, PLAN, STEP, APPLIED, VERIFIED), "applied, but the server is not trusted"),
+        ((OPENED, PLAN, APPLIED, BACK), "planned, not applied"),
+        ((OPENED, PLAN, APPLIED, BACK, replace(ABANDONED, plan=BACK.id)), "abandoned, the keystore is as it was"),
+        ((OPENED, PLAN, APPLIED, BACK, replace(APPLIED, plan=BACK)), "applied, not verified"),
+    ],
+)
+def test_the_record_tells_how_far_the_last_plan_came(values: tuple[object, ...], state: str) -> None:
+    record = change_record(journal_of(*values))
+    assert record.splitlines()[2].startswith(f"**State: {state}")
+    assert tuple(sections(record))[1:] == HEADINGS
+    assert sections(record)["Integrity of the journal"] == f"{len(values)} line{'s' * (len(values) != 1)}, unbroken chain."
+
+
+def test_the_record_holds_what_a_change_board_asks_for() -> None:
+    told = sections(change_record(journal_of(*WHOLE)))
+    assert told[""].startswith(f"# Change record: `{PLAN.purpose}`\n")
+    for shown in (PLAN.id, str(PLAN.keystore), "CHG-1", CHOICE.operator, "host-1", CHOICE.endpoint, AT.isoformat()):
+        assert f"`{shown}`" in told["Short description"]
+    assert "mail stopped" in told["Justification"]
+    assert DIAGNOSIS.message is not None
+    assert DIAGNOSIS.message in told["Justification"]
+    assert all(finding.code in told["Justification"] for finding in DIAGNOSIS.findings)
+    added = PLAN.actions[0]
+    assert f"| `add` | `{added.alias}` | `{keytool_notation(sha256_of(ROOT.der))}` |" in told["Plan"]
+    assert "from `Ada`, compared by `Grace`" in told["How the fingerprint was checked"]
+    assert told["Risk and reach"] == "`little`"
+    assert "plan_rollback" in told["Backout plan"]
+    for outcome in (SNAPSHOT.sha256, APPLIED.sha256, APPLIED.backup, "it is refused", "prepared"):
+        assert f"`{outcome}`" in told["Outcome"]
+    commands = told["The same change as keytool commands"].splitlines()
+    assert (commands[0], commands[-1]) == ("```sh", "```")
+    assert commands[1:-1] == "\n".join(PLAN.keytool_commands()).splitlines()
+    for der in (LEAF.der, ROOT.der):
+        assert keytool_notation(sha256_of(der)) in told["Evidence: certificates"]
+    assert told["Evidence: events"].count("\n") == 1 + len(WHOLE)
+    assert "allegra-tls-kit" in told["Versions"]
+
+
+def test_the_same_journal_gives_the_same_record() -> None:
+    assert change_record(journal_of(*WHOLE)) == change_record(journal_of(*WHOLE))
+
+
+@pytest.mark.parametrize("line", range(len(WHOLE)))
+def test_a_damaged_journal_gives_what_it_still_holds_and_says_so(line: int) -> None:
+    lines = journal_of(*WHOLE).splitlines()
+    lines[line] = lines[line][:50]
+    record = change_record(b"\n".join(lines))
+    assert tuple(sections(record))[1:] == HEADINGS
+    assert f"line {line + 1} cannot be read" in sections(record)["Integrity of the journal"]
+
+
+# --- shapes that this kit never writes -------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+PARSED = [json.loads(line) for line in journal_of(*WHOLE).splitlines()]
+
+
+def spots_in(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    return [path, *(spot for key, item in items for spot in spots_in(item, (*path, key)))]
+
+
+def changed(value: object, path: tuple[str | int, ...], put: object) -> object:
+    """Put something in one spot of a JSON value, where it still has that spot; `...` takes it out."""
+    if not path:
+        return put
+    items = dict(value) if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+    if path[0] not in items:
+        return value
+    items[path[0]] = changed(items[path[0]], path[1:], put)
+    kept = {key: item for key, item in items.items() if item is not ...}
+    return kept if isinstance(value, dict) else list(kept.values())
+
+
+SPOTS = [spot for spot in spots_in(PARSED) if spot]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(SPOTS), JSON | st.just(...)), min_size=1, max_size=3))
+def test_no_shape_of_an_event_keeps_the_record_from_being_made(changes: list[tuple[tuple[str | int, ...], object]]) -> None:
+    events: object = PARSED
+    for spot, put in changes:
+        events = changed(events, spot, put)
+    assert isinstance(events, list)
+    record = change_record(b"\n".join(json.dumps(event).encode() for event in events))
+    assert tuple(sections(record))[1:] == HEADINGS
+    record.encode()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(JSON.map(lambda value: json.dumps(value).encode()) | st.binary()))
+def test_no_bytes_keep_the_record_from_being_made(lines: list[bytes]) -> None:
+    record = change_record(b"\n".join(lines))
+    assert tuple(sections(record))[1:] == HEADINGS
+
+
+@pytest.mark.parametrize("depth", [100, 500, 800, 900, 950, 2000, 100_000])
+def test_no_depth_keeps_the_record_from_being_made(depth: int) -> None:
+    deep = b'{"at":"","kind":"Plan","previous":null,"value":{"purpose":' + b"[" * depth + b"]" * depth + b"}}"
+    assert tuple(sections(change_record(deep)))[1:] == HEADINGS
+
+
+def test_an_event_of_a_foreign_shape_is_told_from_an_unbroken_journal() -> None:
+    event = {"at": AT.isoformat(), "kind": "Plan", "previous": None, "value": {"id": "x", "actions": 7, "purpose": "p"}}
+    told = sections(change_record(json.dumps(event).encode()))
+    assert told["Plan"].startswith("This cannot be told")
+    assert told["Integrity of the journal"].startswith("- Plan: an event that tells of it has a shape")
+
+
+# --- strangers -------------------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "`</code><script>alert(1)</script>",
+    "```\n\n<script>alert(1)</script>\n\n```sh",
+    "`" * 40 + "<img src=x onerror=alert(1)>",
+    "a | b | c",
+    "\\| `x` | <b>bold</b> \\",
+    "` <xss onclick=alert(1)> `",
+    "[x](javascript:alert(1)) ![x](https://evil.example/x.png) <https://evil.example/>",
+    "\n\n# Owned\n\n<h1>Owned</h1>\n",
+    "$$<b>x</b>$$ $`$ \\begin{a}<b>\\end{a} \\(",
+    "$$",
+    "$$$ <b>",
+    "\\\\[ <b> \\\\]",
+    "\\begin{equation} <b>",
+    "\\end{equation}",
+    "<!-- \n\n-->\n~~~\n<script>",
+    "&lt;script&gt;&#60;script&#62;",
+    "\u202etxt.exe\u2066\u200b\x1b[31m\x00\u2028<i>",
+    "* _ ~~ ** __ [^1] : - [ ] | --- |",
+    "'; rm -rf ~ #\n```\n<script>",
+]
+
+
+def strangers(text: str) -> bytes:
+    """A journal in which everything that somebody else can choose is this text."""
+    name = (text.encode()[:60].decode(errors="ignore").strip() or "x").replace("\0", "")
+    leaf = issue(distinguished(CN=name, O=name), key=LEAF.key)
+    plan = Plan(
+        replace(SNAPSHOT, path=Path("/srv") / (text.replace("\0", "") or "x"), notes=(text,)),
+        text,
+        (Action(ActionKind.ADD, text, NEW.der, text), Action(ActionKind.CONFLICT, text, None, text)),
+    )
+    choice = replace(CHOICE, endpoint=text, reference=text, reference_from=text, keystore=text, operator=text, ticket=text)
+    finding = replace(DIAGNOSIS.findings[0], detail=text)
+    foreign = {"at": text, "kind": text, "previous": text, "value": {"detail": text}}
+    return (
+        json.dumps(foreign).encode()
+        + b"\n"
+        + journal_of(
+            replace(OPENED, operator=text, host=text, platform=text, versions={"python": text}),
+            replace(FAILURE, error=ConnectFailed(text), transcript=(text,)),
+            replace(PROBE, chain=(leaf.der, text.encode()), cipher=text, transcript=(text,)),
+            replace(DIAGNOSIS, message=text, findings=(finding,)),
+            choice,
+            Statement("justification", text),
+            Statement("risk", text),
+            plan,
+            replace(STEP, plan=plan.id, keystore=plan.keystore, detail=text),
+            replace(APPLIED, plan=plan, backup=plan.keystore),
+            replace(VERIFIED, plan=plan.id, sentences=(text, text)),
+        )
+    )
+
+
+class Structure(HTMLParser):
+    """The tags of a page with what they carry, and what is highlighted code by its colours only."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        carried = sorted(f"{name}={value}" for name, value in attrs if name not in {"id", "class"} and tag != "a")
+        if tag == "a":  # a heading's link to itself
+            carried = [str(value)[:1] for name, value in attrs if name == "href"]
+        if tag != "span" or carried:
+            self.tags.append((tag, *carried))
+
+    def handle_comment(self, data: str) -> None:
+        self.tags.append(("comment", data))
+
+
+def structure(journal: bytes) -> list[tuple[str, ...]]:
+    return Structure(markdown2html(change_record(journal))).tags
+
+
+TAME = structure(strangers("tame"))
+
+
+def test_the_tame_record_has_the_tags_of_this_kit_and_no_others() -> None:
+    own = {"h1", "h2", "a", "p", "strong", "code", "pre", "div", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
+    assert {tag for tag, *_ in TAME} <= own
+    assert {carried for tag, *rest in TAME for carried in rest} <= {"#"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_and_never_acts(text: str) -> None:
+    journal = strangers(text)
+    assert structure(journal) == TAME
+    record = change_record(journal)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u200b\u2028\u202e\u2066]", record)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text("bend{}`|\\<>!-=[]()*_~#$&:;/'\"\n\t x1a", max_size=40))
+def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
+    assert structure(strangers(f"x{text}")) == TAME
