@@ -26,7 +26,7 @@ def parsed(der: bytes) -> x509.Certificate:
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
-        _names = certificate.subject, certificate.issuer
+        _names = certificate.subject, certificate.issuer  # which are parsed when they are looked at, not before
     except (ValueError, TypeError):
         certificate = x509.load_der_x509_certificate(tidied(der))
     return certificate
@@ -59,8 +59,8 @@ def _field(field: Element) -> bytes:
 
 def _extension(extension: Element) -> bytes:
     match elements(extension.content):
-        case [name, Element(tag=0x01, content=critical), value]:
-            flag = encode(_BOOLEAN, b"\xff") if any(critical) else b""
+        case [name, critical, value] if critical.tag == _BOOLEAN:
+            flag = encode(_BOOLEAN, b"\xff") if any(critical.content) else b""
             return encode(SEQUENCE, name.raw, flag, value.raw)
     return extension.raw
 
