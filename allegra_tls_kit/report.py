@@ -211,7 +211,12 @@ def show_allegra(allegra: Allegra) -> Static:
         rows.append(("Java", f"{visible(str(jvm.home))} ({jvm.version or 'version unknown'})", jvm.ground))
         rows.append(("cacerts", str(jvm.cacerts), jvm.cacerts.owned_by or "of this Java runtime"))
     looked = Details("What was looked at", (Code("\n".join(allegra.looked_at)),))
-    return Static((Table("Allegra as seen from here", ("what", "where", "learned from"), tuple(rows)), looked))
+    table = Table("Allegra as seen from here", ("what", "where", "learned from"), tuple(rows))
+    unknown = () if allegra.jvms else (Note(Tone.WARN, _NO_JAVA),)
+    return Static((table, *unknown, looked))
+
+
+_NO_JAVA = "No Java was found here, so what it trusts by itself is unknown: servers of public CAs are judged as untrusted, too"
 
 
 @show.register

@@ -35,6 +35,7 @@ def walk_through(records: str | Path = "") -> bool:
     with demo() as laboratory:
         allegra = journal.keep(locate(laboratory.home))
         anchors = default_anchors(allegra)
+        print(show(allegra))
         _say("1. Look at all servers of the laboratory")
         results = probe_all(laboratory.endpoints.values(), timeout=3)
         print(show_survey(results, anchors))
