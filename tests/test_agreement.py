@@ -19,7 +19,7 @@ import pytest
 from allegra_tls_kit.anchor import anchor_candidates
 from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
 from allegra_tls_kit.trust import Diagnosis, diagnose
-from tests import scenarios_names, scenarios_parts, scenarios_paths
+from tests import scenarios_drawn, scenarios_names, scenarios_parts, scenarios_paths
 from tests.scenarios_paths import Scenario
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ GROUPS = (
     scenarios_parts.algorithms,
     scenarios_parts.malformed,
     scenarios_parts.loose,
+    scenarios_drawn.combinations,
 )
 
 
