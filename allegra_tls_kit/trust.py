@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosis", "Finding", "FindingCode", "Severity", "diagnose"]
 
+JUDGED_AT_ONCE = 1024
+"""Verdicts that are kept: a survey asks for each again when it is shown, tabulated and advised on."""
 WARN_DAYS = 28
 CRITICAL_DAYS = 14
 SMALL_RSA_KEY = 2048
@@ -92,7 +95,19 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
     `endpoint_identification` is `HTTPS`, `LDAPS` or None: without it a name that does not match is a warning, as with JavaMail.
     Revocation is not checked, as in Java by default. Nothing that stands in a certificate makes this raise.
     """
-    known = anchors_of(tuple(anchors))
+    return _diagnosed(tuple(chain), server_name, tuple(anchors), at, endpoint_identification, java_version)
+
+
+@lru_cache(maxsize=JUDGED_AT_ONCE)
+def _diagnosed(  # noqa: PLR0913, PLR0917 - as above
+    chain: tuple[bytes, ...],
+    server_name: str,
+    anchors: tuple[bytes, ...],
+    at: datetime,
+    endpoint_identification: str | None,
+    java_version: int,
+) -> Diagnosis:
+    known = anchors_of(anchors)
     received, unreadable = _read_all(chain)
     obstacles = [*_obstacles(chain, received, unreadable, known, java_version)]
     outcome = judge(received, known, at, java_version) if received and known.ders else Outcome((), None, None)
@@ -109,7 +124,7 @@ def diagnose(  # noqa: PLR0913 - the question has these parts
         findings=_in_order(findings, refused=message is not None),
         verified_chain=() if refused else tuple(verified),
         message=None if message is None else visible(message, LONGEST_MESSAGE),
-        chain=tuple(chain),
+        chain=chain,
         server_name=server_name,
         at=at,
         endpoint_identification=endpoint_identification,
