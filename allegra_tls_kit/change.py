@@ -161,6 +161,7 @@ class _Change:
     def _removed(self) -> Applied:
         self._backup = self._beside("removed")
         self._step(ApplyState.PREPARED, None, f"the store goes to {self._backup.name}")
+        require_fresh(self._plan, self._read(read_keystore_bytes(self._target)))
         self._target.replace(self._backup)
         self._in_place = True
         swap.sync_folder(self._target.parent)
