@@ -18,6 +18,8 @@ from allegra_tls_kit.rules import anchor_violation
 from allegra_tls_kit.trust import diagnose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from allegra_tls_kit.trust import Diagnosis
 
 _CURED_BY_IMPORT = {
@@ -32,7 +34,7 @@ _CURED_BY_IMPORT = {
 
 @dataclass(frozen=True, slots=True)
 class AnchorCandidate:
-    """A received certificate that would make Java trust the chain.
+    """A certificate, received or at hand, that would make Java trust the chain.
 
     `role` is `leaf`, `intermediate` or `root`; `consequence` says what is trusted then, and when that ends.
     """
@@ -44,9 +46,10 @@ class AnchorCandidate:
     consequence: str
 
 
-def anchor_candidates(diagnosis: Diagnosis) -> tuple[AnchorCandidate, ...]:
-    """Return what could be imported, best first: the issuing root if it was sent, then intermediates, then the leaf.
+def anchor_candidates(diagnosis: Diagnosis, at_hand: Sequence[bytes] = ()) -> tuple[AnchorCandidate, ...]:
+    """Return what could be imported, best first: the issuing root if it was sent or is at hand, intermediates, the leaf.
 
+    `at_hand` is DER of certificates that did not come from the server, such as the provider's file with its CA.
     At most one is recommended: the highest that is valid at the instant of the diagnosis; a leaf only where it is self-signed.
     Empty where Java trusts already, and where no import helps (a wrong name where names are checked, a chain that is malformed or
     too long). Never among them: certificates sent that are not on the path, a root that did not sign it, a CA for Java no CA.
@@ -54,7 +57,7 @@ def anchor_candidates(diagnosis: Diagnosis) -> tuple[AnchorCandidate, ...]:
     if diagnosis.trusted:
         return ()
     found: list[tuple[int, int, Reading]] = []
-    for position, der in enumerate(dict.fromkeys(diagnosis.chain[:LONGEST_CHAIN])):
+    for position, der in enumerate(dict.fromkeys((*diagnosis.chain[:LONGEST_CHAIN], *at_hand))):
         trial = _with_anchor(diagnosis, der)
         if trial.trusted:
             found.append((-len(trial.verified_chain), position, read(der)))

@@ -34,7 +34,8 @@ class ImportGuide:
     """Choose what to import: the server, the certificate, the proof of its fingerprint, the keystore, the password's source.
 
     Put the form at the end of a cell to show it, and take `form.value` in the next one. The arguments fill it beforehand, so that
-    an unattended run gets the same choice without a hand; `anchors` (DER) are what Java trusts already, for the verdict.
+    an unattended run gets the same choice without a hand; `anchors` (DER) are what Java trusts already, for the verdict;
+    `at_hand` (DER) are certificates from the provider, offered beside those that the server showed.
     """
 
     def __init__(  # noqa: PLR0913 - the fields of the form
@@ -43,6 +44,7 @@ class ImportGuide:
         allegra: Allegra,
         *,
         anchors: Sequence[bytes] = (),
+        at_hand: Sequence[bytes] = (),
         reference: str = "",
         reference_from: str = "",
         keystore: str = "",
@@ -55,7 +57,7 @@ class ImportGuide:
         if not self._judged:
             raise ValueError("no server showed a certificate; survey them first and look at the failures")
         given = ImportChoice("", "", reference, reference_from, keystore, password_from, operator, ticket)
-        self._allegra = allegra
+        self._allegra, self._at_hand = allegra, at_hand
         first = next((url for url, (_, diagnosis) in self._judged.items() if not diagnosis.trusted), next(iter(self._judged)))
         self._server = _field(ipywidgets.Dropdown, "Server", options=list(self._judged), value=first)
         self._verdict = ipywidgets.HTML()
@@ -97,7 +99,7 @@ class ImportGuide:
 
     def _server_chosen(self, _change: object = None) -> None:
         result, diagnosis = self._judged[self._server.value]
-        candidates = anchor_candidates(diagnosis)
+        candidates = anchor_candidates(diagnosis, self._at_hand)
         verdict, *_, next_step = show_diagnosis(diagnosis).parts
         self._verdict.value = Static((verdict, next_step)).html()
         self._certificate.options = [(_label(candidate), candidate) for candidate in candidates]

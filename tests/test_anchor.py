@@ -49,6 +49,14 @@ def test_an_intermediate_is_recommended_where_the_root_was_not_sent() -> None:
     assert "also where the server does not send it" in anchor_candidates(diagnosis)[0].consequence
 
 
+def test_what_is_at_hand_is_offered_beside_what_was_sent() -> None:
+    diagnosis = untrusted(LEAF, SUB)
+    offered = [(c.der, c.role, c.recommended) for c in anchor_candidates(diagnosis, [OTHER.der, ROOT.der])]
+    assert offered == [(ROOT.der, "root", True), (SUB.der, "intermediate", False), (LEAF.der, "leaf", False)]
+    assert [c.der for c in anchor_candidates(untrusted(LEAF), [SUB.der])] == [SUB.der, LEAF.der]
+    assert [c.der for c in anchor_candidates(untrusted(LEAF), [ROOT.der])] == [LEAF.der]  # no intermediate, so no path to it
+
+
 def test_a_leaf_alone_is_a_stopgap_and_not_recommended() -> None:
     diagnosis = untrusted(LEAF)
     assert listed(diagnosis) == [(LEAF.der, "leaf", False)]

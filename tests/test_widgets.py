@@ -185,3 +185,14 @@ def test_jupyter_gets_the_live_form_and_what_stays_when_it_is_gone(guide: kit.Im
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == guide.box.model_id
     assert "next cell" in bundle["text/plain"]
     assert "next cell" in text_of(bundle["text/html"])
+
+
+def test_a_provider_s_file_with_the_root_is_proposed_where_the_server_does_not_send_it(
+    laboratory: kit.Laboratory, allegra: kit.Allegra
+) -> None:
+    result = kit.probe(laboratory.endpoints["imap"])
+    at_hand = kit.read_certificates(laboratory.ca_file)
+    told = laboratory.reference_fingerprints["imap"]
+    guide = kit.ImportGuide([result], allegra, at_hand=at_hand, reference=told, reference_from="the provider")
+    assert guide.value.checked_certificate((*result.chain, *at_hand)) == at_hand[0]
+    assert at_hand[0] not in result.chain
