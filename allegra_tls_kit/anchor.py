@@ -51,10 +51,11 @@ def anchor_candidates(diagnosis: Diagnosis, at_hand: Sequence[bytes] = ()) -> tu
 
     `at_hand` is DER of certificates that did not come from the server, such as the provider's file with its CA.
     At most one is recommended: the highest that is valid at the instant of the diagnosis; a leaf only where it is self-signed.
-    Empty where Java trusts already, and where no import helps (a wrong name where names are checked, a chain that is malformed or
-    too long). Never among them: certificates sent that are not on the path, a root that did not sign it, a CA for Java no CA.
+    Empty where Java trusts already, and where no import helps: TLS that Java refuses, a wrong name where names are checked, a
+    chain that is malformed or too long. Never among them: certificates sent that are not on the path, a root that did not sign
+    it, a CA that is none for Java.
     """
-    if diagnosis.trusted:
+    if diagnosis.trusted or _fails_before_the_chain(diagnosis):
         return ()
     found: list[tuple[int, int, Reading]] = []
     for position, der in enumerate(dict.fromkeys((*diagnosis.chain[:LONGEST_CHAIN], *at_hand))):
@@ -102,6 +103,11 @@ def _with_anchor(diagnosis: Diagnosis, der: bytes) -> Diagnosis:
         endpoint_identification=diagnosis.endpoint_identification,
         java_version=diagnosis.java_version,
     )
+
+
+def _fails_before_the_chain(diagnosis: Diagnosis) -> bool:
+    codes = {finding.code for finding in diagnosis.findings if finding.severity is Severity.ERROR}
+    return not codes.isdisjoint({FindingCode.OLD_TLS, FindingCode.NO_COMMON_CIPHER})
 
 
 def _is_good(certificate: Reading, position: int, diagnosis: Diagnosis) -> bool:

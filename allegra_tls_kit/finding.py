@@ -47,6 +47,8 @@ class FindingCode(StrEnum):
     KEY_USAGE = "key_usage"
     EXTENDED_KEY_USAGE = "extended_key_usage"
     MISMATCHED = "mismatched"
+    OLD_TLS = "old_tls"
+    NO_COMMON_CIPHER = "no_common_cipher"
     PINNED = "pinned"
     OUT_OF_ORDER = "out_of_order"
     EXTRA_CERTIFICATE = "extra_certificate"

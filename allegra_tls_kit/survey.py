@@ -5,10 +5,11 @@ Rule: plain data that pickles; made by `probe`, judged by `trust`, shown by `tab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.endpoint import Protocol
+from allegra_tls_kit.negotiation import negotiated
 from allegra_tls_kit.trust import diagnose
 
 if TYPE_CHECKING:
@@ -78,8 +79,11 @@ def identification(endpoint: Endpoint) -> str | None:
 def judge(
     result: Probe | ProbeFailure, anchors: Sequence[bytes], *, at: datetime | None = None, java_version: int = 17
 ) -> Diagnosis:
-    """Judge what a server showed against the anchors (DER) of one truststore, as of the probe's moment unless `at` is given."""
-    return diagnose(
+    """Judge what a server showed against the anchors (DER) of one truststore, as of the probe's moment unless `at` is given.
+
+    Beside the chain this takes in what was negotiated: a version or cipher suite that Java refuses comes first, as it does there.
+    """
+    diagnosis = diagnose(
         result.chain,
         result.endpoint.identity,
         anchors,
@@ -87,3 +91,10 @@ def judge(
         endpoint_identification=identification(result.endpoint),
         java_version=java_version,
     )
+    seen = negotiated(result.tls_version, result.cipher, java_version) if isinstance(result, Probe) else None
+    if seen is None:
+        return diagnosis
+    finding, message = seen
+    if message is None:
+        return replace(diagnosis, findings=(*diagnosis.findings, finding))
+    return replace(diagnosis, trusted=False, message=message, findings=(finding, *diagnosis.findings))

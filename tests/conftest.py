@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from allegra_tls_kit.demo import Laboratory, demo
+from allegra_tls_kit.endpoint import Endpoint
 from allegra_tls_kit.errors import JavaError
 from allegra_tls_kit.jvm import find_java
 from allegra_tls_kit.runbook import RECORDS_VARIABLE
@@ -17,6 +21,8 @@ from tests.stores import Stores, make_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+JavaSays = Callable[[Endpoint, Path | None], str]
 
 
 def absent(what: str) -> NoReturn:
@@ -64,3 +70,22 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def java_says(java: Path, tmp_path_factory: pytest.TempPathFactory) -> JavaSays:
+    classes = tmp_path_factory.mktemp("classes")
+    javac = java.resolve().with_name("javac")
+    if not javac.exists():
+        absent(f"no compiler beside {java}")
+    subprocess.run([javac, "-d", classes, Path(__file__).parent / "java" / "Connect.java"], check=True)
+
+    def ask(endpoint: Endpoint, store: Path | None) -> str:
+        """Return what a JVM says that is started with this store and no password, or with nothing."""
+        scheme, _, _ = endpoint.url.partition(":")
+        option = [] if store is None else [f"-Djavax.net.ssl.trustStore={store}"]
+        command = [str(java), "-Xmx64m", *option, "-cp", str(classes), "Connect", scheme, endpoint.identity, str(endpoint.port)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+        return re.sub(r"^REFUSED \([a-z_]+\) ", "REFUSED ", said)  # newer JVMs put the alert in front
+
+    return ask

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import allegra_tls_kit as kit
 from allegra_tls_kit.__main__ import main
 from allegra_tls_kit.demo_ca import Identity, Terms, private_authority
-from tests.conftest import absent
 from tests.debian import dovecot, postfix, slapd
+
+if TYPE_CHECKING:
+    from tests.conftest import JavaSays
 
 NOW = datetime.now(UTC)
 AUTHORITY = private_authority(NOW)
@@ -25,27 +27,7 @@ PKIX = (
     "PKIX path building failed: sun.security.provider.certpath.SunCertPathBuilderException: "
     "unable to find valid certification path to requested target"
 )
-JavaSays = Callable[[kit.Endpoint, Path | None], str]
 Servers = Callable[[bytes, bytes, Path], AbstractContextManager[dict[str, kit.Endpoint]]]
-
-
-@pytest.fixture(scope="session")
-def java_says(java: Path, tmp_path_factory: pytest.TempPathFactory) -> JavaSays:
-    classes = tmp_path_factory.mktemp("classes")
-    javac = java.resolve().with_name("javac")
-    if not javac.exists():
-        absent(f"no compiler beside {java}")
-    subprocess.run([javac, "-d", classes, Path(__file__).parent / "java" / "Connect.java"], check=True)
-
-    def ask(endpoint: kit.Endpoint, store: Path | None) -> str:
-        """Return what a JVM says that is started with this store and no password, or with nothing."""
-        scheme, _, _ = endpoint.url.partition(":")
-        option = [] if store is None else [f"-Djavax.net.ssl.trustStore={store}"]
-        command = [str(java), "-Xmx64m", *option, "-cp", str(classes), "Connect", scheme, endpoint.identity, str(endpoint.port)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
-        return re.sub(r"^REFUSED \([a-z_]+\) ", "REFUSED ", said)  # newer JVMs put the alert in front
-
-    return ask
 
 
 @pytest.fixture
