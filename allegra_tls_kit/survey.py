@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from allegra_tls_kit.alert import as_logged
 from allegra_tls_kit.endpoint import Protocol
 from allegra_tls_kit.negotiation import negotiated
 from allegra_tls_kit.trust import diagnose
@@ -97,4 +98,4 @@ def judge(
     finding, message = seen
     if message is None:
         return replace(diagnosis, findings=(*diagnosis.findings, finding))
-    return replace(diagnosis, trusted=False, message=message, findings=(finding, *diagnosis.findings))
+    return replace(diagnosis, trusted=False, message=as_logged(message, java_version), findings=(finding, *diagnosis.findings))

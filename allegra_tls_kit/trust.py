@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from allegra_tls_kit.alert import as_logged
 from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.finding import Finding, FindingCode, Severity
@@ -118,12 +119,13 @@ def _diagnosed(  # noqa: PLR0913, PLR0917 - as above
     findings += _path_findings(received, known, outcome, at, java_version)
     findings += _name_findings(received, wrong_name, asked=endpoint_identification is not None)
     findings += [Finding(FindingCode.MALFORMED, Severity.WARNING, sha256_of(der), _UNREADABLE_ANCHOR) for der in known.malformed]
+    codes = {finding.code for finding in findings if finding.severity is Severity.ERROR}
     verified = [certificate.der for certificate in (*outcome.path, outcome.anchor) if certificate is not None]
     return Diagnosis(
         trusted=message is None,
         findings=_in_order(findings, refused=message is not None),
         verified_chain=() if refused else tuple(verified),
-        message=None if message is None else visible(message, LONGEST_MESSAGE),
+        message=None if message is None else visible(as_logged(message, java_version, codes), LONGEST_MESSAGE),
         chain=chain,
         server_name=server_name,
         at=at,

@@ -19,7 +19,7 @@ LAYERS = {
     ),
     "know": (
         "record plan explain trouble_tls trouble_files trouble "
-        "anchor survey negotiation trust path rules reading names identity finding static "
+        "anchor survey negotiation trust path rules reading names identity alert finding static "
         "keystore jks_format pkcs12_format pkcs12_encryption entry certificate tidy markdown preamble endpoint ber text errors"
     ),
 }
