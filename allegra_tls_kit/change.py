@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,19 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit import keystore, swap
 from allegra_tls_kit.effective import effective_truststores
-from allegra_tls_kit.errors import JavaError, KitError, LocateError, NotConfirmed, NotWritable, PlanRefused, UnexpectedOutcome
+from allegra_tls_kit.errors import (
+    JavaError,
+    KitError,
+    LocateError,
+    NotConfirmed,
+    NotWritable,
+    PlanRefused,
+    UnexpectedOutcome,
+    WouldLose,
+)
 from allegra_tls_kit.files import read_keystore, read_keystore_bytes
-from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
-from allegra_tls_kit.keystore import DEFAULT_PASSWORD, Edit, Snapshot
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts, keytool_edit
+from allegra_tls_kit.keystore import DEFAULT_PASSWORD, Edit, Snapshot, StoreType
 from allegra_tls_kit.locate import Allegra, locate
 from allegra_tls_kit.plan import ActionKind, Applied, ApplyState, ApplyStep, Plan, differences, require_fresh, simulate
 from allegra_tls_kit.probe import probe_all
@@ -147,13 +157,30 @@ class _Change:
         """Return the new bytes, read back and compared entry by entry with what the plan simulates."""
         add = {a.alias: a.certificate for a in self._plan.actions if a.kind is ActionKind.ADD and a.certificate is not None}
         remove = frozenset(a.alias for a in self._plan.actions if a.kind is ActionKind.REMOVE)
-        candidate = keystore.rewrite(data, self._plan.keystore, self._password, Edit(add, remove, self._at))
+        edit = Edit(add, remove, self._at)
+        try:
+            candidate = keystore.rewrite(data, self._plan.keystore, self._password, edit)
+        except WouldLose as refusal:
+            candidate = self._made_by_keytool(data or b"", edit, refusal)
         wrong = differences(simulate(self._plan), self._read(candidate).entries)
         if wrong:
             raise PlanRefused(
                 f"{self._target}: the prepared store does not read back as planned ({', '.join(wrong[:5])}); not used"
             )
         return candidate
+
+    def _made_by_keytool(self, data: bytes, edit: Edit, refusal: WouldLose) -> bytes:
+        """Let keytool make what no writer here can, on a copy; what comes of it is compared like anything else."""
+        before = self._plan.snapshot
+        password = self._password if before.integrity_checked or before.store_type is not StoreType.PKCS12 else None
+        with tempfile.TemporaryDirectory(dir=self._target.parent, prefix=f".{self._target.name}.") as folder:
+            copy = Path(folder) / self._target.name
+            copy.write_bytes(data)
+            try:
+                keytool_edit(copy, before.store_type, password, add=list(edit.add.items()), remove=sorted(edit.remove))
+            except JavaError as error:
+                raise WouldLose(f"{refusal}; keytool could not do it on a copy either: {error}") from None
+            return copy.read_bytes()
 
     def _read(self, data: bytes | None) -> Snapshot:
         return keystore.read(data, self._plan.keystore, self._password)
