@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -143,6 +144,7 @@ def _bare(message: str | None) -> str:
 
 
 def _shown(scenario: Scenario, diagnosis: Diagnosis, verdict: JvmVerdict) -> str:
-    return (
-        f"- {scenario.name}\n    model: {diagnosis.trusted} {diagnosis.message}\n    JVM:   {verdict.trusted} {verdict.message}"
-    )
+    certificates = {"sent": scenario.chain, "in the store": scenario.anchors}
+    pems = [f"{what}:\n{ssl.DER_cert_to_PEM_cert(issued.der)}" for what, each in certificates.items() for issued in each]
+    said = f"    model: {diagnosis.trusted} {diagnosis.message}\n    JVM:   {verdict.trusted} {verdict.message}"
+    return "\n".join([f"- {scenario.name}", said, *pems])
