@@ -14,6 +14,7 @@ from tests.stores import NEW, PASSWORD
 if TYPE_CHECKING:
     from allegra_tls_kit.secret import PasswordSource
 
+LONG_AGO = 1_000_000_000
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 
 

@@ -15,9 +15,11 @@ import pytest
 from allegra_tls_kit.demo import Laboratory, demo
 from allegra_tls_kit.endpoint import Endpoint
 from allegra_tls_kit.errors import JavaError
+from allegra_tls_kit.journal import Journal
 from allegra_tls_kit.jvm import find_java
 from allegra_tls_kit.runbook import RECORDS_VARIABLE
-from tests.stores import Stores, make_stores
+from tests.changing import LONG_AGO, made
+from tests.stores import TRUSTED, Stores, make_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +96,19 @@ def java_words(java: Path, tmp_path_factory: pytest.TempPathFactory) -> JavaSays
 def java_says(java_words: JavaSays) -> JavaSays:
     """The same without the alert that newer JVMs put in front."""
     return lambda endpoint, store: re.sub(r"^REFUSED \([a-z_]+\) ", "REFUSED ", java_words(endpoint, store))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A journal of this test's own, in a record folder."""
+    return Journal(tmp_path / "record" / "journal.jsonl")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A JKS with one entry that is not ours, last changed long ago."""
+    path = tmp_path / "keystore" / "mail.example.com.ks"
+    path.parent.mkdir()
+    path.write_bytes(made({"theirs": TRUSTED.der}))
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path

@@ -37,7 +37,7 @@ from allegra_tls_kit.errors import (
 )
 from allegra_tls_kit.plan import differences
 from allegra_tls_kit.record import read_events
-from tests.changing import go, made, others, planned, states
+from tests.changing import LONG_AGO, go, made, others, planned, states
 from tests.children import as_nobody
 from tests.conftest import absent
 from tests.keystore_bytes import from_cryptography
@@ -46,23 +46,6 @@ from tests.stores import HELD, NEW, PASSWORD, ROOT, TRUSTED
 if TYPE_CHECKING:
     from allegra_tls_kit.secret import PasswordSource
     from tests.stores import Stores
-
-LONG_AGO = 1_000_000_000
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "record" / "journal.jsonl")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A JKS with one entry, last changed long ago."""
-    path = tmp_path / "keystore" / "mail.example.com.ks"
-    path.parent.mkdir()
-    path.write_bytes(made({"theirs": TRUSTED.der}))
-    os.utime(path, (LONG_AGO, LONG_AGO))
-    return path
 
 
 def test_a_new_store_is_made_with_its_folder_for_everybody_to_read(tmp_path: Path, journal: Journal) -> None:

@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "record" / "journal.jsonl")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A JKS with one entry."""
-    path = tmp_path / "keystore" / "mail.example.com.ks"
-    path.parent.mkdir()
-    path.write_bytes(made({"theirs": TRUSTED.der}))
-    return path
-
-
 # --- others at the same time -----------------------------------------------------------------------------------------------
 
 

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 ENCRYPTED = ["aes.p12", "legacy.p12"]
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "record" / "journal.jsonl")
-
-
 def copied(stores: Stores, name: str, tmp_path: Path) -> Path:
     path = tmp_path / "keystore" / name
     path.parent.mkdir()

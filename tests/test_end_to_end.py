@@ -39,11 +39,6 @@ def keytool(java: Path) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> kit.Journal:
-    return kit.Journal(tmp_path / "record" / "journal.jsonl")
-
-
 def imported(endpoint: kit.Endpoint, store: Path, journal: kit.Journal, password: str | None = "changeit") -> kit.Applied:
     """Import what the kit recommends for a server, as a person would who has compared the fingerprint."""
     result = journal.keep(kit.probe(endpoint))
