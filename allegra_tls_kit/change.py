@@ -20,6 +20,7 @@ from allegra_tls_kit.errors import (
     JavaError,
     KitError,
     LocateError,
+    NeedsKeytool,
     NotConfirmed,
     NotWritable,
     PlanRefused,
@@ -134,7 +135,7 @@ class _Change:
         data = read_keystore_bytes(self._target)
         require_fresh(self._plan, self._read(data))
         state = swap.require_replaceable(self._target)
-        if any(action.kind is ActionKind.DELETE_STORE for action in self._plan.actions):
+        if self._plan.removes_store:
             return self._removed()
         candidate = self._candidate(data)
         digest = hashlib.sha256(candidate).hexdigest()
@@ -144,7 +145,7 @@ class _Change:
                 swap.keep_copy(self._target, data, state, self._beside("bak"))
                 self._backup = self._beside("bak")
             self._step(ApplyState.PREPARED, digest, f"{prepared.name} holds the new store and reads back as planned")
-            require_fresh(self._plan, self._read(read_keystore_bytes(self._target)))
+            self._require_untouched()
             prepared.replace(self._target)
             self._in_place = True
         finally:
@@ -160,7 +161,7 @@ class _Change:
         edit = Edit(add, remove, self._at)
         try:
             candidate = keystore.rewrite(data, self._plan.keystore, self._password, edit)
-        except WouldLose as refusal:
+        except NeedsKeytool as refusal:
             candidate = self._made_by_keytool(data or b"", edit, refusal)
         wrong = differences(simulate(self._plan), self._read(candidate).entries)
         if wrong:
@@ -169,7 +170,7 @@ class _Change:
             )
         return candidate
 
-    def _made_by_keytool(self, data: bytes, edit: Edit, refusal: WouldLose) -> bytes:
+    def _made_by_keytool(self, data: bytes, edit: Edit, refusal: NeedsKeytool) -> bytes:
         """Let keytool make what no writer here can, on a copy; what comes of it is compared like anything else."""
         before = self._plan.snapshot
         password = self._password if before.integrity_checked or before.store_type is not StoreType.PKCS12 else None
@@ -188,11 +189,17 @@ class _Change:
     def _removed(self) -> Applied:
         self._backup = self._beside("removed")
         self._step(ApplyState.PREPARED, None, f"the store goes to {self._backup.name}")
-        require_fresh(self._plan, self._read(read_keystore_bytes(self._target)))
+        self._require_untouched()
         self._target.replace(self._backup)
         self._in_place = True
         swap.sync_folder(self._target.parent)
         return self._finished(None)
+
+    def _require_untouched(self) -> None:
+        """Look at the digest once more right before the swap; the store is parsed again only to say what has changed."""
+        data = read_keystore_bytes(self._target)
+        if data is None or hashlib.sha256(data).hexdigest() != self._plan.snapshot.sha256:
+            require_fresh(self._plan, self._read(data))
 
     def _require_live(self, digest: str) -> None:
         live = read_keystore_bytes(self._target)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import UnreadableKeystore
 from allegra_tls_kit.text import visible
 
@@ -51,7 +51,7 @@ class Entry:
     @property
     def sha256(self) -> str | None:
         """The fingerprint of the certificate as lower-case hex."""
-        return None if self.certificate is None else hashlib.sha256(self.certificate).hexdigest()
+        return None if self.certificate is None else sha256_of(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,10 @@ class WouldLose(KeystoreError):  # noqa: N818
     """No writer at hand can make this change without losing something else; nothing was written."""
 
 
+class NeedsKeytool(WouldLose):
+    """No writer of this kit can make this change, and keytool may be able to, on a copy."""
+
+
 class ChangeError(KitError):
     """A change that was not made; the keystore is byte for byte what it was."""
 

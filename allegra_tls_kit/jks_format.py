@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import jks
 
 from allegra_tls_kit import ber
+from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.entry import Entry, EntryKind, StoreType, store_type_of
-from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
+from allegra_tls_kit.errors import NeedsKeytool, PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ def read(data: bytes, source: str, password: str | None) -> tuple[tuple[Entry, .
     notes = [] if is_jks else ["Java does not read JCEKS as a truststore unless it is told the type; Allegra does not tell it"]
     if is_jks and any(alias != alias.lower() for alias in store.entries):
         notes.append("an alias in it has upper-case letters; Java looks for it in lower case and does not find it")
-    if not any(entry.anchor for entry in entries):
-        notes.append("Java finds nothing to trust in this file (the trustAnchors parameter must be non-empty)")
     return entries, False, tuple(notes)
 
 
@@ -40,7 +39,7 @@ def rewrite(data: bytes | None, source: str, password: str | None, edit: Edit) -
     if data is None:
         store = jks.KeyStore("jks", {})
     elif store_type_of(data, source) is StoreType.JCEKS:
-        raise WouldLose(f"{source}: JCEKS cannot be written here; use keytool -importcert -storetype JCEKS on a copy")
+        raise NeedsKeytool(f"{source}: JCEKS cannot be written here; use keytool -importcert -storetype JCEKS on a copy")
     else:
         store = _load(data, source, password)
     lowered = {alias.lower() for alias in store.entries}
@@ -71,7 +70,7 @@ def _entry(alias: str, item: Any, source: str, *, is_jks: bool) -> Entry:  # noq
     anchor = is_jks and alias == alias.lower()
     if isinstance(item, jks.TrustedCertEntry):
         _whole(item.cert, source, alias)
-        return Entry(alias.lower(), EntryKind.TRUSTED, item.cert, hashlib.sha256(item.cert).hexdigest(), anchor, created)
+        return Entry(alias.lower(), EntryKind.TRUSTED, item.cert, sha256_of(item.cert), anchor, created)
     if isinstance(item, jks.PrivateKeyEntry):
         chain = [certificate for _, certificate in item.cert_chain]
         for certificate in chain:

@@ -64,6 +64,8 @@ def read(data: bytes | None, path: Path, password: str | None = None) -> Snapsho
     store_type = store_type_of(data, str(path))
     reader = pkcs12_format.read if store_type is StoreType.PKCS12 else jks_format.read
     entries, locked, notes = reader(data, str(path), password)
+    if not any(entry.anchor for entry in entries):
+        notes = (*notes, "Java finds nothing to trust in this file (the trustAnchors parameter must be non-empty)")
     checked = password is not None and (store_type is not StoreType.PKCS12 or pkcs12_format.has_mac(data))
     return Snapshot(path, True, store_type, hashlib.sha256(data).hexdigest(), entries, checked, locked, notes)  # noqa: FBT003
 

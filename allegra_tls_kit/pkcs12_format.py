@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from allegra_tls_kit import ber
 from allegra_tls_kit.certificate import load
 from allegra_tls_kit.entry import Entry, EntryKind
-from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
+from allegra_tls_kit.errors import NeedsKeytool, PasswordNeeded, UnreadableKeystore, WrongPassword
 from allegra_tls_kit.pkcs12_encryption import HASHES, MAC_PURPOSE, decrypt, derive, iterations
 from allegra_tls_kit.text import visible
 
@@ -76,8 +76,6 @@ def read(data: bytes, source: str, password: str | None) -> tuple[tuple[Entry, .
         notes.append("certificates in it are encrypted: opened without a password, as Allegra does, Java does not see them")
     if any(bag.kind == _BARE_KEY for bag in bags):
         notes.append("a private key in it is not encrypted; Java passes over it")
-    if not any(entry.anchor for entry in entries):
-        notes.append("Java finds nothing to trust in this file (the trustAnchors parameter must be non-empty)")
     return entries, hidden and password is None, tuple(notes)
 
 
@@ -250,7 +248,9 @@ def _doomed(entries: list[tuple[Entry, _Bag]], source: str, remove: frozenset[st
     left = remove - set(doomed.values())
     if left:
         names = visible(", ".join(sorted(left)))
-        raise WouldLose(f"{source}: {names} is a key, is encrypted or is not there, so not taken out here; use keytool on a copy")
+        raise NeedsKeytool(
+            f"{source}: {names} is a key, is encrypted or is not there, so not taken out here; use keytool on a copy"
+        )
     return frozenset(doomed)
 
 

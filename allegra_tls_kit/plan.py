@@ -77,6 +77,11 @@ class Plan:
         """Whether applying it would change the file; False where everything is there already."""
         return any(a.kind in (ActionKind.ADD, ActionKind.REMOVE, ActionKind.DELETE_STORE) for a in self.actions)
 
+    @property
+    def removes_store(self) -> bool:
+        """Whether the file itself goes, with all that is in it."""
+        return any(a.kind is ActionKind.DELETE_STORE for a in self.actions)
+
     def keytool_commands(self) -> tuple[str, ...]:
         """Return the same change as commands for a POSIX shell, each complete in itself, the password from `$STOREPASS`.
 
@@ -230,7 +235,7 @@ def plan_rollback(applied: Applied, snapshot: Snapshot) -> Plan:
     """
     if snapshot.path != applied.plan.keystore:
         raise PlanRefused(f"the change was made to {applied.plan.keystore}, this is {snapshot.path}")
-    if any(action.kind is ActionKind.DELETE_STORE for action in applied.plan.actions):
+    if applied.plan.removes_store:
         raise PlanRefused(f"{snapshot.path}: the change removed the store; import again instead")
     _require_writable_form(snapshot)
     before = applied.plan.snapshot
@@ -248,10 +253,10 @@ def plan_rollback(applied: Applied, snapshot: Snapshot) -> Plan:
 
 def simulate(plan: Plan) -> tuple[Entry, ...]:
     """Return the entries that the store has after the plan, in no particular order; empty where the store is removed."""
+    if plan.removes_store:
+        return ()
     removed = {action.alias for action in plan.actions if action.kind is ActionKind.REMOVE}
     kept = tuple(entry for entry in plan.snapshot.entries if entry.alias not in removed)
-    if any(action.kind is ActionKind.DELETE_STORE for action in plan.actions):
-        return ()
     added = tuple(
         Entry(action.alias, EntryKind.TRUSTED, action.certificate, sha256_of(action.certificate), anchor=True)
         for action in plan.actions

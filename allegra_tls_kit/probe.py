@@ -1,4 +1,4 @@
-"""The network: one readiness loop over non-blocking sockets; the only place that opens a connection to a server.
+"""The network: one readiness loop over non-blocking sockets; it and `attempt` alone connect to a server.
 
 No threads but those that wait for the resolver, no asyncio: it runs inside a notebook's running loop, in a script, in a worker.
 TLS is OpenSSL's, between two memory buffers, from one context for the whole run that trusts nobody and takes what it gets:
@@ -63,7 +63,7 @@ def probe_all(
 
 
 class _Run:
-    """All endpoints of one call; owns the selector, the context and the timers."""
+    """All endpoints of one call; owns the selector, the resolver and the timers."""
 
     def __init__(
         self, endpoints: tuple[Endpoint, ...], timeout: float, in_flight: int, progress: Callable[[Progress], None] | None

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role
+from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.keystore import Entry, Snapshot
 from allegra_tls_kit.markdown import code, code_block, table
@@ -222,7 +222,7 @@ def _plan(by_kind: Kinds) -> list[str]:
         return ["None."]
     rows = []
     for action in plan["actions"]:
-        sha256 = hashlib.sha256(base64.b64decode(action["certificate"])).hexdigest() if action["certificate"] else ""
+        sha256 = sha256_of(base64.b64decode(action["certificate"])) if action["certificate"] else ""
         rows.append((code(action["kind"]), code(action["alias"]), code(keytool_notation(sha256)), code(action["reason"])))
     return table(("action", "alias", "SHA-256", "why"), rows)
 
@@ -278,7 +278,7 @@ def _certificate_row(der: bytes, position: int) -> tuple[str, ...]:
     try:
         facts = certificate_facts(der)
     except CertificateError as error:
-        return ("unreadable", code(str(error)), "", "", code(hashlib.sha256(der).hexdigest()))
+        return ("unreadable", code(str(error)), "", "", code(sha256_of(der)))
     until = f"{facts.not_after:%Y-%m-%d %H:%M}"
     return role(facts, position), code(facts.subject), code(facts.issuer), until, code(keytool_notation(facts.sha256))
 

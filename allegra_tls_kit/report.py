@@ -25,6 +25,7 @@ from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS, Diagnosis
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from allegra_tls_kit.certificate import CertificateFacts
     from allegra_tls_kit.explain import Explanation
 
 _SEVERITY_TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.INFO}
@@ -289,8 +290,19 @@ def _chain_row(position: int, der: bytes) -> tuple[Cell, ...]:
     except CertificateError as error:
         return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", keytool_notation(sha256_of(der)))
     names = visible(", ".join(facts.subject_alt_name), 120)
-    valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
-    return (str(position), role(facts, position), facts.subject, facts.issuer, valid, names, keytool_notation(facts.sha256))
+    return (
+        str(position),
+        role(facts, position),
+        facts.subject,
+        facts.issuer,
+        _period(facts),
+        names,
+        keytool_notation(facts.sha256),
+    )
+
+
+def _period(facts: CertificateFacts) -> str:
+    return f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
 
 
 def _entry_row(snapshot: Snapshot) -> Iterable[tuple[Cell, ...]]:
@@ -312,8 +324,7 @@ def _plan_row(plan: Plan) -> Iterable[tuple[Cell, ...]]:
         if action.certificate is not None:
             try:
                 facts = certificate_facts(action.certificate)
-                valid = f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
-                cells = (facts.subject, facts.issuer, valid, keytool_notation(facts.sha256))
+                cells = (facts.subject, facts.issuer, _period(facts), keytool_notation(facts.sha256))
             except CertificateError as error:  # to be removed, for being that
                 cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
         badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)

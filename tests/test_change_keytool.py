@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from allegra_tls_kit import Journal, plan_removal, read_keystore
+from allegra_tls_kit import Journal, change, plan_import, plan_removal, read_keystore
 from allegra_tls_kit.errors import WouldLose
 from tests.changing import go, others, states
-from tests.stores import HELD, PASSWORD
+from tests.stores import HELD, NEW, PASSWORD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +54,14 @@ def test_without_a_java_it_is_refused_and_the_store_is_as_it_was(
     assert path.read_bytes() == (stores.folder / "aes.p12").read_bytes()
     assert others(path) == []
     assert states(journal) == ["confirmed", "abandoned"]
+
+
+def test_what_java_could_not_read_back_is_not_given_to_keytool_either(
+    store: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.read_bytes()
+    monkeypatch.setattr(change, "keytool_edit", lambda *_, **__: pytest.fail("keytool was asked"))
+    plan = plan_import(read_keystore(store, lambda: PASSWORD), [NEW.der], purpose="an emoji", aliases=["\N{GRINNING FACE}"])
+    with pytest.raises(WouldLose, match="choose letters and digits"):
+        go(plan, journal)
+    assert store.read_bytes() == before
