@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "allegra_tls_kit"
 
 # From top to bottom; a module imports only what stands below it.
 LAYERS = {
-    "show": "__main__ walk widgets tables report",
+    "show": "__main__ walk widgets tables report report_store",
     "conduct": "change",
     "touch": (
         "demo demo_dialogue demo_ca runbook journal probe attempt resolve handshake swap jvm "

@@ -20,7 +20,7 @@ def parts(requirement: str) -> tuple[str, str]:
 
 
 def test_conda_and_pip_get_the_same_packages() -> None:
-    lines = re.findall(r"^  - ([a-z].*)$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    lines = re.findall(r"^ +- ([a-z].*[^:\n])$", (ROOT / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)
     conda = dict(parts(line) for line in lines if line not in {"conda-forge", "nodefaults", "pip"})
     assert conda.pop("python") == "=3.13"
     wanted = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
