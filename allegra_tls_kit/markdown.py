@@ -1,4 +1,4 @@
-"""The little Markdown that records are written in; what a stranger wrote stands in code spans, where nothing of it acts."""
+"""The little Markdown that is written here; what could act in it stands in code spans, where nothing does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN_CHARACTERS = 2000
+# Letters, digits and what can do nothing between them. No dot inside a name and no colon without a space after it: some renderers
+# make a link of `mail.example.com`, most of `https://…`, and an icon of `:x:`.
+_TAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9,;()'·-]|(?<=[0-9])\.(?=[0-9])|\.(?=[ )]|\Z)|:(?= )| (?=[^ ]))*")
 _MATH = re.compile(r"(?<=\$)\$|\\(?=begin\{)|(?<=\\\\)\[")
 
 
-def code(text: object) -> str:
-    """Return text as a code span that nothing in the text can end, made visible and bounded; nothing for an empty one."""
-    shown = _without_math(visible(str(text), SHOWN_CHARACTERS))
+def inert(text: str) -> str:
+    """Return text as it is where it can do nothing in any Markdown, else as one code span; nothing for an empty one.
+
+    A span is one line, made visible, cut after 2,000 characters. The result must not begin a line: `1. ` would be a list there.
+    """
+    if len(text) <= SHOWN_CHARACTERS and _TAME.fullmatch(text):
+        return text
+    shown = _without_math(visible(text, SHOWN_CHARACTERS))
     if not shown:
         return ""
     fence = _fence([shown], shortest=1)
@@ -24,17 +32,17 @@ def code(text: object) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
-def code_block(lines: Iterable[str], language: str) -> list[str]:
+def code_block(lines: Iterable[str]) -> list[str]:
     """Return lines as a block of code that none of them can end; each made visible, none cut."""
     shown = [_without_math(visible(line, len(line))) for line in lines]
     fence = _fence(shown, shortest=3)
-    return [f"{fence}{language}", *shown, fence]
+    return [fence, *shown, fence]
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Return the lines of a table; cells are Markdown of our own, their bars spelled out."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    first, *others = (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, *rows))
+    return [first, f"|{'---|' * len(head)}", *others]
 
 
 def _fence(lines: list[str], *, shortest: int) -> str:

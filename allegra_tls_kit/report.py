@@ -6,6 +6,7 @@ Worst first, numbers first, one sentence of advice. What is made here is static:
 from __future__ import annotations
 
 from functools import singledispatch
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
@@ -13,12 +14,15 @@ from allegra_tls_kit.certificate import certificate_facts, keytool_notation, rol
 from allegra_tls_kit.change import Verified
 from allegra_tls_kit.effective import TRUSTED, EffectiveStore, verdicts
 from allegra_tls_kit.errors import CertificateError, KitError
+from allegra_tls_kit.evidence import RecordCheck, RecordFolder
 from allegra_tls_kit.finding import Severity
 from allegra_tls_kit.keystore import Snapshot
 from allegra_tls_kit.locate import Allegra
+from allegra_tls_kit.outcome import Recorded
 from allegra_tls_kit.plan import Applied, Plan
+from allegra_tls_kit.report_record import show_file, show_record_check, show_record_folder, show_recorded
 from allegra_tls_kit.report_store import (
-    period,
+    expiry,
     show_allegra,
     show_applied,
     show_effective,
@@ -33,6 +37,7 @@ from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS, Diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from allegra_tls_kit.explain import Explanation
 
@@ -52,6 +57,10 @@ for _kind, _picture in (
     (Applied, show_applied),
     (Verified, show_verified),
     (Allegra, show_allegra),
+    (Path, show_file),
+    (RecordFolder, show_record_folder),
+    (RecordCheck, show_record_check),
+    (Recorded, show_recorded),
 ):
     show.register(_kind, _picture)
 
@@ -98,14 +107,15 @@ def show_probe(result: Probe) -> Static:
     spoken = (
         f"{result.endpoint.url} at {result.address}: {result.tls_version}, {result.cipher}, {result.seconds * 1000:.0f} ms{asked}"
     )
-    return Static((Note(Tone.INFO, spoken), *_transcript(result), _chain_table("Received chain, as sent", result.chain)))
+    received = _chain_table("Received chain, as sent", result.chain, result.at)
+    return Static((Note(Tone.INFO, spoken), *_transcript(result), received))
 
 
 @show.register
 def show_failure(result: ProbeFailure) -> Static:
     """Return where and why a probe ended, and what was seen until then."""
     failed = Note(Tone.BAD, f"{type(result.error).__name__} ({result.stage}): {result.error}")
-    chain = (_chain_table("Certificates seen before it failed", result.chain),) if result.chain else ()
+    chain = (_chain_table("Certificates seen before it failed", result.chain, result.at),) if result.chain else ()
     return Static((failed, *_transcript(result), *chain))
 
 
@@ -118,7 +128,8 @@ def show_diagnosis(diagnosis: Diagnosis) -> Static:
         verdict = Note(Tone.BAD, f"Java refuses {visible(diagnosis.server_name)}: {diagnosis.message}")
     rows = tuple((Badge(_SEVERITY_TONES[f.severity], f.severity.value), f.code.value, f.detail) for f in diagnosis.findings)
     findings = (Table("Findings", ("severity", "code", "what and what to do"), rows),) if rows else ()
-    verified = (_chain_table("Verified chain, to the anchor", diagnosis.verified_chain),) if diagnosis.verified_chain else ()
+    chain = diagnosis.verified_chain
+    verified = (_chain_table("Verified chain, to the anchor", chain, diagnosis.at),) if chain else ()
     tone = Tone.OK if diagnosis.trusted else Tone.INFO
     return Static((verdict, *findings, *verified, Note(tone, f"Next: {next_step(diagnosis)}")))
 
@@ -158,14 +169,15 @@ def show_server(result: Probe | ProbeFailure, diagnosis: Diagnosis | None) -> St
 
 def _survey_row(result: Probe | ProbeFailure, diagnosis: Diagnosis | None) -> tuple[int, str, tuple[Cell, ...]]:
     """Return rank, state and cells of one server."""
-    name = issuer = until = ""
+    name = issuer = ""
+    until: Cell = ""
     days = None
     if result.chain:
         try:
             facts = certificate_facts(result.chain[0])
             name, issuer = facts.name, facts.issuer_cn or facts.issuer
             days = (facts.not_after - result.at).days
-            until = f"{facts.not_after:%Y-%m-%d} ({days} days)"
+            until = expiry(facts, result.at)
         except CertificateError as error:
             name = str(error)
     rank, tone, state, meaning = _state(result, diagnosis, days)
@@ -197,25 +209,26 @@ def _transcript(result: Probe | ProbeFailure) -> tuple[Part, ...]:
     return (Details("Plaintext before TLS", (Code("\n".join(result.transcript)),)),) if result.transcript else ()
 
 
-def _chain_table(caption: str, chain: Sequence[bytes]) -> Part:
+def _chain_table(caption: str, chain: Sequence[bytes], at: datetime) -> Part:
     if not chain:
         return Heading(f"{caption}: empty")
-    head = ("", "role", "subject", "issuer", "valid (UTC)", "names", "SHA-256")
-    return Table(caption, head, tuple(_chain_row(position, der) for position, der in enumerate(chain)))
+    head = ("", "role", "subject", "issuer", "valid from (UTC)", "valid until (UTC)", "names", "SHA-256")
+    return Table(caption, head, tuple(_chain_row(position, der, at) for position, der in enumerate(chain)))
 
 
-def _chain_row(position: int, der: bytes) -> tuple[Cell, ...]:
+def _chain_row(position: int, der: bytes, at: datetime) -> tuple[Cell, ...]:
     try:
         facts = certificate_facts(der)
     except CertificateError as error:
-        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", keytool_notation(sha256_of(der)))
+        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", "", keytool_notation(sha256_of(der)))
     names = visible(", ".join(facts.subject_alt_name), 120)
     return (
         str(position),
         role(facts, position),
         facts.subject,
         facts.issuer,
-        period(facts),
+        f"{facts.not_before:%Y-%m-%d}",
+        expiry(facts, at),
         names,
         keytool_notation(facts.sha256),
     )

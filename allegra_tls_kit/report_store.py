@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, sha256_of
 from allegra_tls_kit.effective import EffectiveStore, Treatment
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.plan import ActionKind, Applied, Plan
-from allegra_tls_kit.static import Badge, Cell, Code, Details, Note, Part, Static, Table, Tone
+from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Note, Part, Static, Table, Tone
 from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from allegra_tls_kit.certificate import CertificateFacts
     from allegra_tls_kit.change import Verified
@@ -26,9 +29,12 @@ _ACTION_TONES = {
     ActionKind.DELETE_STORE: Tone.WARN,
 }
 
+FULL_DAYS = 398
+"""A bar is full from here on: the longest life of a public server certificate since September 2020 (CA/Browser Forum)."""
 
-def show_snapshot(snapshot: Snapshot) -> Static:
-    """Return a keystore: what it is, its notes, its entries."""
+
+def show_snapshot(snapshot: Snapshot, at: datetime | None = None) -> Static:
+    """Return a keystore: what it is, its notes, its entries; with an instant, what is left of each certificate then."""
     if not snapshot.exists:
         return Static((Note(Tone.INFO, f"{visible(str(snapshot.path))}: {'; '.join(snapshot.notes)}"),))
     checked = (
@@ -37,7 +43,7 @@ def show_snapshot(snapshot: Snapshot) -> Static:
         else "integrity not checked (opened without a password, as Allegra does)"
     )
     line = f"{visible(str(snapshot.path))}: {snapshot.store_type}, {count(len(snapshot.entries), 'entry')}, {checked}"
-    rows = tuple(_entry_row(snapshot))
+    rows = tuple(_entry_row(snapshot, at))
     head = ("alias", "kind", "seen by Java", "certificate", "valid until (UTC)", "SHA-256")
     table = Table("Entries", head, rows)
     folded: Part = table if len(rows) <= 20 else Details(f"{len(rows)} entries", (table,))  # noqa: PLR2004 - what fits a screen
@@ -114,19 +120,29 @@ def show_allegra(allegra: Allegra) -> Static:
 _NO_JAVA = "No Java was found here, so what it trusts by itself is unknown: servers of public CAs are judged as untrusted, too"
 
 
-def period(facts: CertificateFacts) -> str:
+def _period(facts: CertificateFacts) -> str:
     """Return the days from which and to which a certificate is valid, in UTC."""
     return f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"
 
 
-def _entry_row(snapshot: Snapshot) -> Iterable[tuple[Cell, ...]]:
+def expiry(facts: CertificateFacts, at: datetime) -> Bar:
+    """Return the day on which a certificate ends, in UTC, and what is left of it at an instant."""
+    remaining = facts.not_after - at
+    days = remaining.days
+    tone = Tone.BAD if days <= CRITICAL_DAYS or at < facts.not_before else Tone.WARN if days <= WARN_DAYS else Tone.OK
+    left = "expired" if days < 0 else "not yet valid" if at < facts.not_before else count(days, "day")
+    return Bar(tone, remaining / timedelta(days=FULL_DAYS), f"{facts.not_after:%Y-%m-%d} ({left})")
+
+
+def _entry_row(snapshot: Snapshot, at: datetime | None) -> Iterable[tuple[Cell, ...]]:
     for entry in snapshot.entries:
         seen = Badge(Tone.OK, "yes") if entry.anchor else Badge(Tone.WARN, "no")
         cells: tuple[Cell, ...] = ("", "", "")
         if entry.certificate is not None:
             try:
                 facts = certificate_facts(entry.certificate)
-                cells = (facts.name, f"{facts.not_after:%Y-%m-%d}", keytool_notation(facts.sha256))
+                until = expiry(facts, at) if at else f"{facts.not_after:%Y-%m-%d}"
+                cells = (facts.name, until, keytool_notation(facts.sha256))
             except CertificateError as error:
                 cells = (str(error), "", keytool_notation(entry.sha256 or ""))
         yield (visible(entry.alias, 80), entry.kind.value, seen, *cells)
@@ -138,7 +154,7 @@ def _plan_row(plan: Plan) -> Iterable[tuple[Cell, ...]]:
         if action.certificate is not None:
             try:
                 facts = certificate_facts(action.certificate)
-                cells = (facts.subject, facts.issuer, period(facts), keytool_notation(facts.sha256))
+                cells = (facts.subject, facts.issuer, _period(facts), keytool_notation(facts.sha256))
             except CertificateError as error:  # to be removed, for being that
                 cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
         badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
+from nbconvert.filters import markdown2html
 
 from allegra_tls_kit.endpoint import Endpoint
 from allegra_tls_kit.errors import ConnectFailed, ProbeError
@@ -53,13 +55,53 @@ def failure_of(*chain: bytes, error: ProbeError | None = None, url: str = URL) -
 def text_of(html: str) -> str:
     """The text of a piece of HTML which is well-formed, has inline styles only, and can neither act nor fetch."""
     reader = _Strict(html)
-    assert "<" not in (bare := re.sub(r'<(/[a-z]+|[a-z]+( (style|scope)="[^<>"&]*")*)>', "", html))
+    assert "<" not in (bare := re.sub(r'<(/[a-z]+[1-3]?|[a-z]+[1-3]?( open| [a-z-]+="[^<>"&]*")*)>', "", html))
     assert ">" not in bare
     return "".join(reader.said)
 
 
+PAGE = re.compile(
+    r"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<style>(?P<style>[^<>]*)</style>
+<title>(?P<title>[^<>]*)</title>
+</head>
+<body>
+<main style="[^<>"]*">(?P<main>.*)</main>
+</body>
+</html>
+""",
+    re.DOTALL,
+)
+
+
+def text_of_page(html: str) -> tuple[str, str]:
+    """Title and text of a whole page that is as strict, shows all of it, and forbids itself to fetch."""
+    page = PAGE.fullmatch(html)
+    assert page
+    assert not re.search(r"url|http|expression|max-height|[@\\]", page["style"].replace("@media print", ""))
+    assert "<details>" not in page["main"]
+    assert "max-height" not in "".join(re.findall("<[^<>]*>", page["main"]))
+    return unescape(page["title"]), text_of(page["main"])
+
+
 class _Strict(HTMLParser):
-    _TAGS = ("div", "p", "pre", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "details", "summary")
+    _TAGS = frozenset({"div", "p", "pre", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "details", "summary"})
+    _TAGS |= {"a", "h1", "h2", "h3"}
+    _ATTRIBUTES: ClassVar = {
+        "style": r"[a-z0-9:;#%. -]*",
+        "scope": "col",
+        "role": "region",
+        "aria-label": "table",
+        "tabindex": "0",
+        "open": "None",
+        "href": r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._/-]*\.[a-z]+",
+    }
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -71,8 +113,8 @@ class _Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in self._TAGS
-        assert {name for name, _ in attrs} <= {"style", "scope"}
-        assert not re.search(r"url|http|script|expression|import|[@\\]", " ".join(value or "" for _, value in attrs))
+        assert all(re.fullmatch(self._ATTRIBUTES[name], str(value)) for name, value in attrs)
+        assert tag == "a" or "href" not in dict(attrs)
         self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -80,6 +122,27 @@ class _Strict(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.said.append(data)
+
+
+def tags_of(markdown: str) -> list[tuple[str, ...]]:
+    """The tags that Markdown becomes, with what they carry; without code spans, which only show."""
+    return _Tags(markdown2html(markdown)).tags
+
+
+class _Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = [(name, "#" if name == "href" and str(value).startswith("#") else value) for name, value in attrs]
+        carried = sorted(f"{name}={value}" for name, value in own if name not in {"id", "class"})
+        if tag != "code" or carried:
+            self.tags.append((tag, *carried))
+
+    def handle_comment(self, data: str) -> None:
+        self.tags.append(("comment", data))
 
 
 def flat(text: str) -> str:

@@ -11,8 +11,23 @@ import pytest
 import allegra_tls_kit as kit
 from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import WrongPassword
+from allegra_tls_kit.report_store import show_snapshot
+from allegra_tls_kit.static import TONES, Tone
 from tests.chains import NOW, issue
-from tests.shown import HOSTILE, HOSTILE_LEAF, LEAF, OTHER_ROOT, ROOT, UNREADABLE, URL, failure_of, flat, probe_of, text_of
+from tests.shown import (
+    HOSTILE,
+    HOSTILE_LEAF,
+    LEAF,
+    OTHER_ROOT,
+    ROOT,
+    UNREADABLE,
+    URL,
+    failure_of,
+    flat,
+    probe_of,
+    text_of,
+    text_of_page,
+)
 from tests.test_java_home import make_java
 
 if TYPE_CHECKING:
@@ -140,6 +155,40 @@ def test_a_survey_has_counts_first_and_the_worst_above() -> None:
     assert str(shown).count("://") >= len(SURVEY)
 
 
+@pytest.mark.parametrize(
+    ("days", "tone", "blocks", "left"),
+    [
+        (-30, Tone.BAD, "░░░░░░░░", "(expired)"),
+        (0, Tone.BAD, "▇░░░░░░░", "(0 days)"),
+        (14, Tone.BAD, "▇░░░░░░░", "(14 days)"),
+        (15, Tone.WARN, "▇░░░░░░░", "(15 days)"),
+        (28, Tone.WARN, "▇░░░░░░░", "(28 days)"),
+        (29, Tone.OK, "▇░░░░░░░", "(29 days)"),
+        (199, Tone.OK, "▇▇▇▇▇░░░", "(199 days)"),
+        (398, Tone.OK, "▇▇▇▇▇▇▇▇", "(398 days)"),
+        (4000, Tone.OK, "▇▇▇▇▇▇▇▇", "(4,000 days)"),
+    ],
+)
+def test_what_is_left_of_a_certificate_is_a_bar_beside_its_last_day(days: int, tone: Tone, blocks: str, left: str) -> None:
+    said = f"{blocks} {NOW + timedelta(days=days, hours=1):%Y-%m-%d} {left}"
+    probe = due(days)
+    for shown in (kit.show_survey([probe]), kit.show(probe), show_snapshot(store(probe.chain[0]), probe.at)):
+        assert said in str(shown)
+        assert f"border:1px solid {TONES[tone][0]}" in shown.html()
+
+
+def test_a_certificate_that_is_not_valid_yet_has_no_green_bar() -> None:
+    early = issue("mail.example.com", ROOT, start=NOW + timedelta(days=1), end=NOW + timedelta(days=300))
+    shown = kit.show_survey([probe_of(early.der)])
+    require(shown, "(not yet valid)")
+    assert f"border:1px solid {TONES[Tone.BAD][0]}" in shown.html()
+
+
+def test_a_store_that_is_shown_at_no_instant_has_no_bars() -> None:
+    require(kit.show(store(LEAF.der)), f"{kit.certificate_facts(LEAF.der).not_after:%Y-%m-%d}")
+    assert "days" not in str(kit.show(store(LEAF.der)))
+
+
 def test_without_anchors_a_survey_says_that_nothing_was_judged() -> None:
     shown = kit.show_survey(SURVEY)
     require(shown, "1 failed · 1 expired · 2 expires soon · 2 seen", "not judged: no truststore was given")
@@ -192,6 +241,6 @@ ODD_PLAN = kit.plan_import(ODD, [LEAF.der], purpose=HOSTILE)
 def test_the_words_of_strangers_are_shown_and_do_nothing(shown: Static) -> None:
     said = text_of(shown.html())
     assert "script>" in said
-    for text in (said, str(shown)):
+    for text in (said, str(shown), shown.markdown(), text_of_page(shown.page("page"))[1]):
         assert "\u202e" not in text
         assert "\x1b" not in text

@@ -6,35 +6,61 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allegra_tls_kit.static import TEXT_WIDTH, TONES, Badge, Code, Details, Heading, Note, Part, Static, Table, Tone
-from tests.shown import HOSTILE, flat, text_of
+from allegra_tls_kit.static import (
+    LONG_TABLE,
+    TEXT_WIDTH,
+    TONES,
+    Badge,
+    Bar,
+    Cell,
+    Code,
+    Details,
+    Heading,
+    Link,
+    Note,
+    Part,
+    Static,
+    Table,
+    Tone,
+)
+from tests.shown import HOSTILE, flat, text_of, text_of_page
 
 MARKUP = ["<script>", "</td>", "</details>", "<!--", "-->", "<![CDATA[", "&amp;", "&lt;", "&", '"', "'", ' onload="x"', "<svg/>"]
 MARKUP += ["javascript:", "https://x.example/", "<?php", "<style>", "\x00", "\u202e", "\n", HOSTILE]
 STRANGE = st.lists(st.sampled_from(MARKUP) | st.text(max_size=5), max_size=6).map("".join)
-BADGES = st.builds(Badge, st.sampled_from(Tone), STRANGE)
+TONE = st.sampled_from(Tone)
+
+
+def cells(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Cell]:
+    bars = st.builds(Bar, TONE, st.floats(), texts)
+    return texts | st.builds(Badge, TONE, texts) | bars | st.builds(Link, texts, st.just("10_survey.ipynb"))
 
 
 @st.composite
 def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = STRANGE) -> Table:
     columns = draw(st.integers(1, 4))
-    row = st.tuples(*[texts | st.builds(Badge, st.sampled_from(Tone), texts)] * columns)
+    row = st.tuples(*[cells(texts)] * columns)
     return Table(draw(texts), draw(st.tuples(*[texts] * columns)), tuple(draw(st.lists(row, max_size=3))))
 
 
-FLAT = st.builds(Heading, STRANGE) | st.builds(Note, st.sampled_from(Tone), STRANGE) | st.builds(Code, STRANGE) | tables()
+HEADINGS = st.builds(Heading, STRANGE, st.sampled_from((1, 2, 3)))
+FLAT = HEADINGS | st.builds(Note, TONE, STRANGE) | st.builds(Code, STRANGE) | tables()
 PARTS: st.SearchStrategy[Part] = st.recursive(
     FLAT, lambda parts: st.builds(Details, STRANGE, st.lists(parts, max_size=3).map(tuple)), max_leaves=5
 )
 
 
+def word_of(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell.text if isinstance(cell, Link) else cell.word
+
+
 def cells_in(table: Table) -> list[str]:
-    return [cell.word if isinstance(cell, Badge) else cell for row in table.rows for cell in row]
+    return [word_of(cell) for row in table.rows for cell in row]
 
 
 def texts_in(part: Part, *, heads: bool = True) -> list[str]:
     match part:
-        case Heading(text) | Note(_, text) | Code(text):
+        case Heading(text, _) | Note(_, text) | Code(text):
             return [text]
         case Table(caption, head, _):
             return [caption, *(head if heads else ()), *cells_in(part)]
@@ -45,10 +71,12 @@ def texts_in(part: Part, *, heads: bool = True) -> list[str]:
 @settings(max_examples=50)
 @given(st.lists(PARTS, max_size=4).map(tuple))
 def test_whatever_stands_in_a_part_is_text_and_nothing_else(parts: tuple[Part, ...]) -> None:
-    said = text_of(Static(parts).html())
-    position = 0
-    for text in (text for part in parts for text in texts_in(part)):
-        position = said.index(text, position) + len(text)
+    title, said_in_page = text_of_page(Static(parts).page(HOSTILE))
+    assert title == HOSTILE
+    for said in (text_of(Static(parts).html()), said_in_page):
+        position = 0
+        for text in (text for part in parts for text in texts_in(part)):
+            position = said.index(text, position) + len(text)
 
 
 @settings(max_examples=50)
@@ -85,6 +113,63 @@ def test_a_fold_is_shown_open_in_plain_text_and_closed_in_html() -> None:
     fold = Static((Details("More", (Code("line 1\nline 2"),)),))
     assert str(fold) == "More:\n      line 1\n      line 2"
     assert "<details><summary>More</summary><pre " in fold.html()
+
+
+def test_a_heading_is_one_for_readers_of_a_page_and_no_entry_of_a_notebooks_table_of_contents() -> None:
+    shown = Static((Heading("Title", 1), Heading("Section")))
+    assert re.findall(r"<(\w+) [^>]*>(\w+)</", shown.page("")) == [("h1", "Title"), ("h2", "Section")]
+    assert re.findall(r"<(\w+) [^>]*>(\w+)</", shown.html()) == [("p", "Title"), ("p", "Section")]
+    assert str(shown) == "Title\n=====\n\nSection"
+
+
+@pytest.mark.parametrize("rows", [LONG_TABLE, LONG_TABLE + 1])
+def test_a_long_table_scrolls_within_its_cell_and_a_page_shows_all_of_it(rows: int) -> None:
+    shown = Static((Details("More", (Table("", ("number",), tuple((str(row),) for row in range(rows))),)),))
+    text_of(shown.html())
+    assert ("max-height" in shown.html()) == ('tabindex="0"' in shown.html()) == (rows > LONG_TABLE)
+    text_of_page(shown.page("all"))
+    assert "tabindex" not in shown.page("all")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "width", "blocks"),
+    [
+        (-3, "0%", "░░░░░░░░"),
+        (0, "0%", "░░░░░░░░"),
+        (0.001, "0%", "▇░░░░░░░"),
+        (0.5, "50%", "▇▇▇▇░░░░"),
+        (0.51, "51%", "▇▇▇▇▇░░░"),
+        (1, "100%", "▇▇▇▇▇▇▇▇"),
+        (7, "100%", "▇▇▇▇▇▇▇▇"),
+        (float("nan"), "0%", "░░░░░░░░"),
+    ],
+)
+def test_a_bar_is_as_long_as_its_share_and_says_its_word(fraction: float, width: str, blocks: str) -> None:
+    shown = Static((Table("", ("left",), ((Bar(Tone.OK, fraction, "89 days"),),)),))
+    assert f'<div style="width:{width};' in shown.html()
+    assert text_of(shown.html()) == "left89 days"
+    assert str(shown).endswith(f"\n{blocks} 89 days")
+
+
+@pytest.mark.parametrize("target", ["a.ipynb", "10_survey_servers.ipynb", "records/2026-11-23-a.b/record.html", "-/_.jsonl"])
+def test_a_link_leads_to_a_file_beside_the_notebook(target: str) -> None:
+    shown = Static((Table("", ("",), ((Link("here", target),),)),))
+    assert f'<a href="{target}">here</a>' in shown.html()
+    assert str(shown).endswith(f"here ({target})")
+    assert str(Static((Table("", ("",), ((Link(target, target),),)),))).endswith(f"\n{target}")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "", "a", "a.exe", ".md", "a/.md", "/a.md", "../a.md", "a/../b.md", "a//b.md", "a/", "https://x/a.md", "//x/a.md",
+        "x:a.md", "a.md?x", "a.md#x", "a b.md", "a%2e.md", "a\\b.md", "javascript:a.md", 'a".md', "a.md\n", "\na.md", "ä.md",
+        "a.md/",
+    ],
+)  # fmt: skip
+def test_a_link_that_leads_anywhere_else_cannot_be_made(target: str) -> None:
+    with pytest.raises(ValueError, match="leads nowhere else"):
+        Link("here", target)
 
 
 def test_jupyter_gets_both_forms_of_the_same() -> None:
@@ -128,20 +213,29 @@ def test_the_measure_of_contrast_is_right() -> None:
     assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
 
 
-@pytest.mark.parametrize("cell", [Note, Badge])
+def shown_with(tone: Tone, kind: type[Note | Badge | Bar]) -> Static:
+    if kind is Note:
+        return Static((Note(tone, "word"),))
+    return Static((Table("", ("",), ((Badge(tone, "word") if kind is Badge else Bar(tone, 0.5, "word"),),)),))
+
+
+@pytest.mark.parametrize("kind", [Note, Badge, Bar])
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tone", Tone)
-def test_each_tone_can_be_read_and_told_apart_in_both_themes(tone: Tone, theme: str, cell: type[Note | Badge]) -> None:
+def test_each_tone_can_be_read_and_told_apart_in_both_themes(tone: Tone, theme: str, kind: type[Note | Badge | Bar]) -> None:
     background, text = THEMES[theme]
     behind = over(background, (0, 0, 0))
     solid, icon = TONES[tone]
-    part = Note(tone, "word") if cell is Note else Table("", ("",), ((Badge(tone, "word"),),))
-    shown = Static((part,)).html()
-    assert f"background:{solid}33;" in shown
-    assert f"border-left:4px solid {solid}" in shown
-    assert not re.search(r"[; \"]color:", shown)
-    assert f">{icon} word<" in shown
-    assert f"{icon} word" in str(Static((part,)))
+    shown = shown_with(tone, kind)
+    assert f"background:{solid}33;" in shown.html()
+    assert not re.search(r"[; \"]color:", shown.html())
+    if kind is Bar:
+        assert f"border:1px solid {solid}" in shown.html()
+        assert f'background:{solid}"' in shown.html()
+    else:
+        assert f"border-left:4px solid {solid}" in shown.html()
+        assert f">{icon} word<" in shown.html()
+        assert f"{icon} word" in str(shown)
     tint = over(f"{solid}33", behind)
     assert contrast(over(text, tint), tint) >= 4.5
     assert contrast(over(solid, behind), behind) >= 3
