@@ -1,22 +1,24 @@
-"""The kit in a shell: `demo`, `lab`, `probe URL…`, `run NOTEBOOK -p name=value`.
+"""The kit in a shell: `demo`, `lab`, `probe URL…`, `run NOTEBOOK -p name=value`, `check RECORD`.
 
-Exit status: 0 all is well; 1 a server is not trusted or not reached, or a run stopped; 2 the call itself is wrong.
+Exit status: 0 all is well; 1 a server is not trusted or not reached, a run failed, or a record was altered; 2 the call itself is
+wrong; 3 a run stopped where a person has to compare or to confirm, and nothing was changed; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.endpoint import Endpoint
-from allegra_tls_kit.errors import EndpointError, KitError, LocateError, RunbookError
+from allegra_tls_kit.errors import EndpointError, KitError, LocateError, RecordError, RunbookError, RunbookStopped, SigningError
+from allegra_tls_kit.evidence import records_folder, verify_record
 from allegra_tls_kit.files import read_endpoints, read_truststore
+from allegra_tls_kit.outcome import Outcome
 from allegra_tls_kit.probe import probe_all
-from allegra_tls_kit.report import show_server, show_survey
+from allegra_tls_kit.report import show, show_server, show_survey
 from allegra_tls_kit.survey import Probe, judge
 from allegra_tls_kit.text import count
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 DETAILED = 3
 """So many servers are shown at full length, more of them as a table."""
+
+
+STATUSES = ((RunbookStopped, 3), (EndpointError, 2), (LocateError, 2), (RunbookError, 2), (RecordError, 2), (SigningError, 2))
+WELL = {Outcome.LOOKED, Outcome.UNCHANGED, Outcome.VERIFIED, Outcome.STILL_TRUSTED, Outcome.UNDONE}
+"""How a run may end to be called done; one that was planned only has stopped before it came to its end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a console without the icons shows a question mark, and the words
     try:
         return int(options.run(options))
-    except (EndpointError, LocateError, RunbookError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
     except KitError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return next((status for kind, status in STATUSES if isinstance(error, kind)), 1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -71,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "lab", help="open JupyterLab on the first notebook, in a work folder of copies; takes its options too"
     )
     lab.add_argument("--folder", type=Path, default=Path("allegra-tls-notebooks"), help="the work folder (default %(default)s)")
+    lab.add_argument("--records", type=Path, help="where record folders are made (default $ALLEGRA_TLS_RECORDS or your home)")
     lab.set_defaults(run=_lab)
 
     run = commands.add_parser("run", help="execute a notebook unattended, with its record")
@@ -80,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--records", type=Path, help="where record folders are made (default $ALLEGRA_TLS_RECORDS or your home)")
     run.set_defaults(run=_run)
+
+    check = commands.add_parser("check", help="tell whether record folders are what was written")
+    check.add_argument("record", nargs="+", type=Path, help="a record folder")
+    check.add_argument("--key", default="", metavar="FILE", help="the signer's public key, had from the signer")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -123,18 +133,16 @@ def _demo(_options: argparse.Namespace) -> int:
 
 
 def _lab(options: argparse.Namespace) -> int:
+    from allegra_tls_kit.lab import open_lab  # noqa: PLC0415 - only this command opens it
     from allegra_tls_kit.runbook import copy_notebooks  # noqa: PLC0415 - only this command copies
 
-    first = copy_notebooks(options.folder)
-    print(f"Work in {first.parent.resolve()}: the notebooks there are copies, and stay when you come back.")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={first.parent.resolve()}"]
-    command += [f"--LabApp.default_url=/lab/tree/{first.name}", *options.rest]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)  # noqa: S606 - this program becomes JupyterLab, so that Ctrl-C and its end are JupyterLab's
+    first = copy_notebooks(options.folder).resolve()
+    print(f"Work in {first.parent}: the notebooks there are copies, and stay when you come back.", flush=True)
+    open_lab(first, options.records, options.rest)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from allegra_tls_kit.runbook import records_folder, run_notebook  # noqa: PLC0415 - nbclient is slow to load
+    from allegra_tls_kit.runbook import run_notebook  # noqa: PLC0415 - nbclient is slow to load
 
     parameters = {}
     for pair in options.parameters:
@@ -143,8 +151,14 @@ def _run(options: argparse.Namespace) -> int:
             raise RunbookError("write parameters as -p NAME=VALUE")
         parameters[name] = value
     done = run_notebook(options.notebook, options.records or records_folder(), parameters)
-    print(f"Done. Record: {done.record}")
-    return 0
+    print(f"Done: {done.outcome}. Record: {done.page}")
+    return 0 if done.outcome in WELL else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    checks = [verify_record(folder, options.key) for folder in options.record]
+    print("\n\n".join(str(show(check)) for check in checks))
+    return 0 if all(check.intact for check in checks) else 1
 
 
 if __name__ == "__main__":

@@ -29,12 +29,24 @@ class FingerprintError(KitError, ValueError):
     """A reference fingerprint that proves nothing: not SHA-256, not whole, or not this certificate's."""
 
 
+class NotCompared(FingerprintError):  # noqa: N818 - what is missing is its name
+    """No reference fingerprint was given, or nobody who said it: a person has to get one first."""
+
+
 class SecretError(KitError, LookupError):
     """A password that could not be had from where it was said to be."""
 
 
 class JournalError(KitError, OSError):
     """A journal that cannot be written or read."""
+
+
+class RecordError(KitError, OSError):
+    """A record folder that is not there, or cannot be read or written."""
+
+
+class SigningError(KitError, ValueError):
+    """A key that cannot sign a record or check its signature; nothing of it is repeated."""
 
 
 class LocateError(KitError, LookupError):
@@ -47,6 +59,10 @@ class RunbookError(KitError, ValueError):
 
 class RunbookFailed(KitError, RuntimeError):  # noqa: N818 - it failed; that is its name
     """A notebook that stopped at a failing cell; the executed copy was written before this was raised."""
+
+
+class RunbookStopped(RunbookFailed):
+    """A notebook that stopped where a person has to compare or to confirm; nothing was changed."""
 
 
 # --- the network -----------------------------------------------------------------------------------------------------------

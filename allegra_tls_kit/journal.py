@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from allegra_tls_kit.errors import JournalError
-from allegra_tls_kit.record import Opened, event_line
+from allegra_tls_kit.events import Opened, event_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,92 +1,31 @@
-"""Notebooks as runbooks: a template is copied, executed unattended, and leaves a record folder; the template stays as it was.
-
-A record folder holds the journal, the executed notebook without widget state, the change record, and `SHA256SUMS`.
-"""
+"""Notebooks as runbooks: templates are copied to work in, or executed unattended with a record folder; they stay as they are."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
-import platform
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allegra_tls_kit.errors import LocateError, RunbookError, RunbookFailed
-from allegra_tls_kit.journal import Journal
-from allegra_tls_kit.locate import find_jvms, locate
-from allegra_tls_kit.plan import is_password_source
-from allegra_tls_kit.record import change_record
-from allegra_tls_kit.static import Badge, Static, Table, Tone
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.choice import is_password_source
+from allegra_tls_kit.errors import RunbookError, RunbookFailed, RunbookStopped
+from allegra_tls_kit.evidence import SESSION_VARIABLE, RecordFolder, new_record_folder, write_record
+from allegra_tls_kit.saved import without_widgets
+from allegra_tls_kit.text import slug, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbformat import NotebookNode
 
-RECORDS_VARIABLE = "ALLEGRA_TLS_RECORDS"
 FOLDER_PARAMETER = "RECORD"
-SUMS = "SHA256SUMS"
-_WIDGET = "application/vnd.jupyter.widget-view+json"
+_DECIDES = {"NotConfirmed", "NotCompared"}
+"""Errors by which a notebook stops where a person has to decide; nothing was changed then."""
 _SECRET_NAME = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFolder:
-    """What a run has left behind; `notebook` is None where no notebook was executed by this kit."""
-
-    path: Path
-    journal: Path
-    record: Path
-    notebook: Path | None
-
-
-def records_folder() -> Path:
-    """Return the folder of all records: `$ALLEGRA_TLS_RECORDS`, or `allegra-tls-records` under the user's home."""
-    return Path(os.environ.get(RECORDS_VARIABLE) or Path.home() / "allegra-tls-records").expanduser()
-
-
-def open_journal(folder: str | os.PathLike[str] = "", title: str = "work") -> Journal:
-    """Open the journal of a record folder; an empty name makes a new dated folder under `records_folder`."""
-    place = Path(folder).expanduser() if str(folder) else new_record_folder(title)
-    return Journal(place / "journal.jsonl")
-
-
-def new_record_folder(title: str, base: str | os.PathLike[str] | None = None) -> Path:
-    """Make and return a folder named after the instant (UTC) and the title, under `base` or `records_folder`."""
-    base = records_folder() if base is None else Path(base)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{title}"
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = base / f"{stamp}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise RunbookError(f"{folder}: no folder can be made here: {error.strerror}; set ${RECORDS_VARIABLE}") from None
-        return folder
-    raise RunbookError(f"{base}: a hundred records of {title} in one second; look what starts them")
-
-
-def write_record(journal: Journal) -> RecordFolder:
-    """Write the change record and the checksums beside a journal; again after each step, if you like."""
-    return _written(journal.path.parent, None)
-
-
-def _written(folder: Path, notebook: Path | None) -> RecordFolder:
-    journal, record = folder / "journal.jsonl", folder / "record.md"
-    record.write_text(change_record(journal.read_bytes() if journal.exists() else b""), encoding="utf-8")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
-    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
-    (folder / SUMS).write_text(sums, encoding="utf-8")
-    return RecordFolder(folder, journal, record, notebook)
 
 
 def templates() -> dict[str, Path]:
@@ -109,12 +48,30 @@ def copy_notebooks(folder: str | os.PathLike[str]) -> Path:
     return folder / next(iter(templates().values())).name
 
 
+def dated_copy(template: str, title: str = "", folder: str | os.PathLike[str] = ".") -> Path:
+    """Copy one of the kit's notebooks to work in, named after the day (UTC), the notebook and the title; never over another."""
+    name = _template(template, own=True).stem
+    stem = "-".join((f"{datetime.now(UTC):%Y%m%d}", name, *([slug(title)] if title.strip() else [])))
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        copy = Path(folder) / f"{stem}{suffix}.ipynb"
+        try:
+            with copy.open("xb") as file:
+                file.write(templates()[name].read_bytes())
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunbookError(f"{copy}: the notebook cannot be copied there: {error.strerror}; name another folder") from None
+        return copy
+    raise RunbookError(f"{folder}: a hundred copies of {stem}; give this one a title of its own")
+
+
 def run_notebook(template: str | os.PathLike[str], folder: str | os.PathLike[str], parameters: Mapping[str, Any]) -> RecordFolder:
     """Execute a notebook unattended in a new record folder under `folder`, and write its record.
 
     `template` is a name such as `20_import_certificate`, or a path. `parameters` replace those of its parameters cell; unknown
     names, values of another type and secrets raise RunbookError before anything runs. Relative paths are those of this process.
-    A failing cell raises RunbookFailed, after the executed notebook and the record of what happened until then have been written.
+    A failing cell raises RunbookFailed, one where a person has to decide RunbookStopped, after the executed notebook and the
+    record of what happened until then have been written.
     """
     import nbformat  # noqa: PLC0415 - slow to load, and only a run needs it
 
@@ -123,18 +80,18 @@ def run_notebook(template: str | os.PathLike[str], folder: str | os.PathLike[str
     values = checked_parameters(notebook, parameters)
     place = new_record_folder(path.stem, Path(folder).absolute())
     _inject(notebook, values | {FOLDER_PARAMETER: str(place)})
-    failure = _execute(notebook)
-    _take_out_widgets(notebook)
+    failure, decides = _execute(notebook)
     executed = place / path.name
-    nbformat.write(notebook, executed)  # type: ignore[no-untyped-call]
-    left = _written(place, executed)
-    if failure is not None:
-        raise RunbookFailed(f"{path.stem} stopped: {failure}\nWhat happened until then: {place}")
+    nbformat.write(without_widgets(notebook), executed)  # type: ignore[no-untyped-call]
+    left = write_record(place, notebook=executed)
+    if failure:
+        stopped = RunbookStopped if decides else RunbookFailed
+        raise stopped(f"{path.stem} stopped: {failure}\nWhat happened until then: {place}")
     return left
 
 
-def _execute(notebook: NotebookNode) -> str | None:
-    """Execute the cells, outputs into the notebook; return how it failed, None where it did not."""
+def _execute(notebook: NotebookNode) -> tuple[str, bool]:
+    """Execute the cells, outputs into the notebook; return how it failed, empty if not, and whether a person has to decide."""
     from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415 - as above
     from nbclient import NotebookClient  # noqa: PLC0415 - as above
     from nbclient.exceptions import CellExecutionError, DeadKernelError  # noqa: PLC0415 - as above
@@ -146,20 +103,13 @@ def _execute(notebook: NotebookNode) -> str | None:
         client = NotebookClient(notebook, km=manager, timeout=None, store_widget_state=False)
         client.owns_km = True  # so that it is stopped at the end
         try:
-            client.execute()
+            # A run that is started from a notebook is not that notebook.
+            client.execute(env={name: text for name, text in os.environ.items() if name != SESSION_VARIABLE})
         except CellExecutionError as error:
-            return f"{error.ename}: {error.evalue}"
-        except DeadKernelError:
-            return "the kernel died in the middle of a cell, killed from outside or for want of memory"
-    return None
-
-
-def _take_out_widgets(notebook: NotebookNode) -> None:
-    """Leave of each output what shows without a kernel; a widget would read as an error."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop(_WIDGET, None)
+            return f"{error.ename}: {error.evalue}", error.ename in _DECIDES
+        except (DeadKernelError, AssertionError):  # at a signal nbclient cleans up twice, and the second time asserts
+            return "the kernel died in the middle of a cell, killed from outside or for want of memory", False
+    return "", False
 
 
 def checked_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,35 +126,6 @@ def checked_parameters(notebook: NotebookNode, parameters: Mapping[str, Any]) ->
     return checked
 
 
-def prerequisites() -> Static:
-    """Return a table of what the notebooks need: required, recommended, optional, and whether it is there."""
-    folder = records_folder()
-    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    jvms = find_jvms()
-    try:
-        allegra, ground = str(locate().home), True
-    except LocateError:
-        allegra, ground = "not found: name HOME in the notebooks, or work in the laboratory", False
-    rows = (
-        ("Python 3.11 or newer", "required", platform.python_version(), True),
-        ("JupyterLab 4", "required", version("jupyterlab"), version("jupyterlab").startswith("4.")),
-        ("records can be written", "required", str(folder), os.access(place, os.W_OK)),
-        ("a Java, to ask it for its verdict", "recommended", str(jvms[0].home) if jvms else "none found", bool(jvms)),
-        ("Allegra's home", "recommended", allegra, ground),
-    )
-    cells = tuple(
-        (Badge(_tone(grade, there=there), "there" if there else "missing"), what, grade, visible(seen))
-        for what, grade, seen, there in rows
-    )
-    return Static((Table("Prerequisites", ("", "what", "grade", "seen here"), cells),))
-
-
-def _tone(grade: str, *, there: bool) -> Tone:
-    if there:
-        return Tone.OK
-    return Tone.BAD if grade == "required" else Tone.INFO
-
-
 def _as(kind: type[Any], name: str, value: object) -> object:
     """Return a value in the wanted type; text from a command line is read as a literal where text is not wanted."""
     if isinstance(value, str) and kind is not str:
@@ -219,9 +140,9 @@ def _as(kind: type[Any], name: str, value: object) -> object:
     return value
 
 
-def _template(template: str | os.PathLike[str]) -> Path:
+def _template(template: str | os.PathLike[str], *, own: bool = False) -> Path:
     path = Path(template)  # before the kit's own: an edited copy in the work folder has the same name
-    if not path.is_file():
+    if own or not path.is_file():
         path = templates().get(str(template).removesuffix(".ipynb"), path)
     if not path.is_file():
         raise RunbookError(f"there is no notebook {visible(str(template))!r}; the kit's own are {', '.join(templates())}")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit import Applied, Journal, Plan, apply, keystore, plan_import, read_keystore
+from allegra_tls_kit.events import read_events
 from allegra_tls_kit.keystore import Edit
-from allegra_tls_kit.record import read_events
 from tests.stores import NEW, PASSWORD
 
 if TYPE_CHECKING:

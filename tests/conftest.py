@@ -15,9 +15,9 @@ import pytest
 from allegra_tls_kit.demo import Laboratory, demo
 from allegra_tls_kit.endpoint import Endpoint
 from allegra_tls_kit.errors import JavaError
+from allegra_tls_kit.evidence import RECORDS_VARIABLE
 from allegra_tls_kit.journal import Journal
 from allegra_tls_kit.jvm import find_java
-from allegra_tls_kit.runbook import RECORDS_VARIABLE
 from tests.changing import LONG_AGO, made
 from tests.stores import TRUSTED, Stores, make_stores
 

@@ -35,8 +35,8 @@ from allegra_tls_kit.errors import (
     UnreadableKeystore,
     WrongPassword,
 )
+from allegra_tls_kit.events import read_events
 from allegra_tls_kit.plan import differences
-from allegra_tls_kit.record import read_events
 from tests.changing import LONG_AGO, go, made, others, planned, states
 from tests.children import as_nobody
 from tests.conftest import absent

@@ -26,7 +26,7 @@ from allegra_tls_kit.errors import (
     StalePlan,
     UnexpectedOutcome,
 )
-from allegra_tls_kit.record import read_events
+from allegra_tls_kit.events import read_events
 from tests.chains import issue
 from tests.changing import go, made, others, planned, states
 from tests.children import at_once, elsewhere

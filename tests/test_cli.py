@@ -1,25 +1,24 @@
 from __future__ import annotations
 
-import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-from urllib.request import urlopen
 
+import psutil
 import pytest
 
 import allegra_tls_kit as kit
 from allegra_tls_kit.__main__ import main
+from allegra_tls_kit.events import event_line
 from allegra_tls_kit.keystore import Edit, rewrite
 from tests.chains import NOW
 from tests.shown import OTHER_ROOT, notebook, require_sums
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.test_journal import PLAN, VERIFIED
 
 Said = pytest.CaptureFixture[str]
 
@@ -147,7 +146,7 @@ def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_the_help_names_every_command() -> None:
     done = program("--help")
     assert done.returncode == 0
-    assert re.findall(r"^    (\w+) ", done.stdout, re.MULTILINE) == ["probe", "demo", "lab", "run"]
+    assert re.findall(r"^    (\w+) ", done.stdout, re.MULTILINE) == ["probe", "demo", "lab", "run", "check"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"PATH": "", "JAVA_HOME": "", "PYTHONIOENCODING": "cp1252"}], ids=["as is", "bare"])
@@ -158,7 +157,7 @@ def test_the_demonstration_refuses_before_and_trusts_after_with_or_without_java(
     assert (done.returncode, done.stderr) == (0, "")
     last = re.fullmatch(r"Before: refused. After: trusted. Record: (.+)", done.stdout.splitlines()[-1])
     assert last is not None
-    assert "**State: applied and verified**" in Path(last[1]).read_text("utf-8")
+    assert "State: applied and verified" in Path(last[1]).read_text("utf-8")
     require_sums(Path(last[1]).parent)
     assert "no JVM was asked" in done.stdout or not environment
     assert list(tmp_path.iterdir()) == [Path(last[1]).parent]
@@ -170,61 +169,52 @@ def test_a_run_that_stops_is_status_1(tmp_path: Path, capsys: Said) -> None:
     assert "RunbookFailed: it stopped: TimeoutError: the reason" in capsys.readouterr().err
 
 
-# --- lab ---------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("waits_for", ["NotConfirmed", "NotCompared"])
+def test_a_run_that_waits_for_a_person_is_status_3(waits_for: str, tmp_path: Path, capsys: Said) -> None:
+    raised = f'from allegra_tls_kit.errors import {waits_for}\nraise {waits_for}("compare")'
+    (tmp_path / "it.ipynb").write_text(notebook('RECORD = ""', raised))
+    assert main(["run", str(tmp_path / "it.ipynb"), "--records", str(tmp_path / "records")]) == 3
+    assert f"RunbookStopped: it stopped: {waits_for}: compare" in capsys.readouterr().err
 
 
-@pytest.fixture
-def jupyter(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """JupyterLab as `lab` starts it, with folders of its own, working in `work`."""
-    places = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    private = {name: str(tmp_path / name) for name in (*places, "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
-    settings = {"ServerApp": {"allow_root": True, "port": 0}, "IdentityProvider": {"token": "token"}}
-    (tmp_path / "JUPYTER_CONFIG_DIR").mkdir()
-    (tmp_path / "JUPYTER_CONFIG_DIR" / "jupyter_server_config.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "allegra_tls_kit", "lab", "--no-browser", "--folder", str(tmp_path / "work")]
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        started = subprocess.Popen(command, env={**os.environ, **private}, stdout=output, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield started
-    finally:
-        started.terminate()
-        started.wait(20)
-
-
-def answer(url: str) -> str:
-    with urlopen(url, timeout=5) as response:
-        text: str = response.read().decode()
-        return text
-
-
-def test_the_lab_serves_copies_and_leaves_edited_ones_alone(
-    jupyter: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("trusted", "status"), [(True, 0), (False, 1)])
+def test_a_run_after_which_the_server_is_not_trusted_is_status_1(
+    trusted: bool,  # noqa: FBT001 - a parameter of the test
+    status: int,
+    tmp_path: Path,
+    capsys: Said,
 ) -> None:
-    deadline = time.monotonic() + 60
-    while not (
-        address := re.search(r"(http://[\w.]+:[1-9]\d*)(/lab/tree/00_start_here\.ipynb)\?token=", (tmp_path / "log").read_text())
-    ):
-        assert jupyter.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert "jupyter-config-data" in answer(f"{address[1]}{address[2]}?token=token")
-    served = json.loads(answer(f"{address[1]}/api/contents?token=token"))["content"]
-    assert {entry["name"] for entry in served} == {path.name for path in kit.templates().values()}
+    lines = event_line(PLAN, at=NOW, previous=None), event_line(replace(VERIFIED, trusted=trusted), at=NOW, previous=None)
+    (tmp_path / "journal").write_bytes(b"\n".join(lines))
+    code = f'import shutil; shutil.copy({str(tmp_path / "journal")!r}, RECORD + "/journal.jsonl")'
+    (tmp_path / "it.ipynb").write_text(notebook('RECORD = ""', code))
+    assert main(["run", str(tmp_path / "it.ipynb"), "--records", str(tmp_path / "records")]) == status
+    assert ("applied and verified" if trusted else "the server is not trusted") in capsys.readouterr().out
 
-    first, second, *_ = [tmp_path / "work" / path.name for path in kit.templates().values()]
-    first.write_text("edited")
-    second.unlink()
-    started: list[list[str]] = []
 
-    def instead(_: str, command: list[str]) -> NoReturn:
-        started.append(command)
-        raise SystemExit
+@pytest.mark.skipif(os.name == "nt", reason="no signals there")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_leaves_its_record_and_no_kernel(number: signal.Signals, tmp_path: Path) -> None:
+    code = "import pathlib, time\npathlib.Path(RECORD, 'begun').touch()\ntime.sleep(60)"
+    (tmp_path / "it.ipynb").write_text(notebook('RECORD = ""', code))
+    command = [sys.executable, "-m", "allegra_tls_kit", "run", str(tmp_path / "it.ipynb"), "--records", str(tmp_path / "r")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as run:
+        while not (begun := list(tmp_path.glob("r/*/begun"))):
+            assert run.poll() is None
+            time.sleep(0.05)
+        kernels = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(number)
+        said, _ = run.communicate(timeout=30)
+    assert (run.returncode, "the kernel died" in said) == (1, True)
+    assert psutil.wait_procs(kernels, timeout=10)[1] == []
+    assert {path.name for path in begun[0].parent.iterdir()} == {"begun", "it.ipynb", "record.md", "record.html", "SHA256SUMS"}
 
-    monkeypatch.setattr(os, "execv", instead)
-    with pytest.raises(SystemExit):
-        main(["lab", "--folder", str(tmp_path / "work")])
-    assert first.read_text() == "edited"
-    assert second.read_bytes() == kit.templates()[second.stem].read_bytes()
-    assert f"--ServerApp.root_dir={tmp_path / 'work'}" in started[0]
-    assert "--no-browser" not in started[0]
+
+def test_records_are_checked_and_an_altered_one_is_status_1(tmp_path: Path, capsys: Said) -> None:
+    folders = [kit.write_record(kit.open_journal(tmp_path / name)).path for name in ("a", "b")]
+    assert main(["check", *map(str, folders)]) == 0
+    (folders[1] / "record.md").write_text("x")
+    assert main(["check", *map(str, folders)]) == 1
+    assert "record.md was altered" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "none")]) == 2
+    assert main(["check", str(folders[0]), "--key", str(tmp_path / "none")]) == 2

@@ -16,11 +16,11 @@ import pytest
 import allegra_tls_kit as kit
 from allegra_tls_kit import Journal, StoreType, keystore
 from allegra_tls_kit.errors import ConnectFailed, JournalError
+from allegra_tls_kit.events import Event, read_events
 from allegra_tls_kit.java_home import Jvm, TrustFile
 from allegra_tls_kit.keystore import Edit
 from allegra_tls_kit.plan import ApplyState, ApplyStep
 from allegra_tls_kit.preamble import Stage
-from allegra_tls_kit.record import read_events
 from tests.children import as_nobody
 from tests.stores import LEAF, NEW, ROOT
 
@@ -48,6 +48,7 @@ VALUES: list[Any] = [
     *PLAN.actions[:1], *SNAPSHOT.entries, *DIAGNOSIS.findings[:1], *kit.anchor_candidates(DIAGNOSIS)[:1],
     *kit.effective_truststores(ENDPOINT, ALLEGRA)[:1], *kit.explain("java.net.ConnectException: Connection refused")[:1],
     kit.certificate_facts(LEAF.der), kit.JvmCase((LEAF.der,), STORE), kit.Progress(1, 0, 2, 0.5), kit.Statement("risk", "none"),
+    kit.review(SNAPSHOT, [PROBE, FAILURE], at=AT), kit.SurveyView("imap"), kit.KeystoreView(opened="a"),
 ]  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "made" / "for it" / "journal.jsonl")
 
 
-def events(journal: Journal) -> list[kit.record.Event]:
+def events(journal: Journal) -> list[Event]:
     found, faults = read_events(journal.path.read_bytes())
     assert faults == ()
     return list(found)
@@ -75,7 +76,7 @@ def test_every_value_of_the_kit_is_kept_and_comes_back_as_json(value: object, jo
 
 def test_no_public_value_was_forgotten() -> None:
     public = {name for name in kit.__all__ if dataclasses.is_dataclass(getattr(kit, name))}
-    assert public - {type(value).__name__ for value in VALUES} == {"RecordFolder"}
+    assert public - {type(value).__name__ for value in VALUES} == {"RecordFolder", "RecordCheck", "Recorded"}
 
 
 def test_what_is_kept_can_be_read_in_five_years(journal: Journal) -> None:
@@ -88,7 +89,8 @@ def test_what_is_kept_can_be_read_in_five_years(journal: Journal) -> None:
     assert failure["error"] == {"type": "ConnectFailed", "message": "refused"}
     assert (plan["id"], plan["keytool_commands"]) == (PLAN.id, list(PLAN.keytool_commands()))
     (entry,) = plan["snapshot"]["entries"]
-    assert (entry["alias"], entry["kind"]) == (r"a\u{202e}", "trustedCertEntry")
+    assert (entry["alias"], entry["kind"]) == ("a\u202e", "trustedCertEntry")
+    assert b'"a\\u202e"' in journal.path.read_bytes()
     assert step == {
         "plan": PLAN.id,
         "state": "prepared",
@@ -99,7 +101,7 @@ def test_what_is_kept_can_be_read_in_five_years(journal: Journal) -> None:
     }
 
 
-def _kept(journal: Journal, *values: object) -> list[kit.record.Event]:
+def _kept(journal: Journal, *values: object) -> list[Event]:
     journal.keep_all(values)
     return events(journal)[-len(values) :]
 

@@ -6,23 +6,27 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nbconvert.filters import markdown2html
 
 import allegra_tls_kit as kit
 from allegra_tls_kit import ActionKind, Statement, change_record
 from allegra_tls_kit.certificate import keytool_notation, sha256_of
-from allegra_tls_kit.errors import ConnectFailed
+from allegra_tls_kit.errors import ConnectFailed, RecordError
+from allegra_tls_kit.events import Opened, event_line
+from allegra_tls_kit.outcome import Outcome, recorded
 from allegra_tls_kit.plan import Action, ApplyState, Plan
-from allegra_tls_kit.record import Opened, event_line
 from tests.chains import distinguished, issue
+from tests.shown import tags_of, text_of_page
 from tests.stores import LEAF, NEW, ROOT
 from tests.test_journal import APPLIED, AT, CHOICE, DIAGNOSIS, FAILURE, PLAN, PROBE, SNAPSHOT, STEP, VERIFIED
+
+if TYPE_CHECKING:
+    from allegra_tls_kit.static import Static
 
 OPENED = Opened("grace", "host-1", "Linux", {"allegra-tls-kit": "0.1.0"})
 HEADINGS = (
@@ -32,6 +36,7 @@ HEADINGS = (
 )  # fmt: skip
 ABANDONED = replace(STEP, state=ApplyState.ABANDONED, detail="StalePlan: a came")
 BACK = kit.plan_rollback(APPLIED, SNAPSHOT)
+ABANDON_BACK = replace(ABANDONED, plan=BACK.id)
 UNCHANGED = replace(APPLIED, changed=False)
 SAID = (Statement("justification", "mail stopped"), Statement("risk", "little"))
 WHOLE = (OPENED, FAILURE, PROBE, DIAGNOSIS, CHOICE, *SAID, PLAN, STEP, APPLIED, replace(VERIFIED, trusted=True))
@@ -45,58 +50,80 @@ def journal_of(*values: object) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def sections(record: str) -> dict[str, str]:
-    title, *rest = re.split(r"^## ", record, flags=re.MULTILINE)
+def sections(record: Static) -> dict[str, str]:
+    title, *rest = re.split(r"^## ", record.markdown(), flags=re.MULTILINE)
     return {"": title} | {heading: body.strip() for heading, _, body in (part.partition("\n") for part in rest)}
 
 
+CHAIN = "Integrity of the journal"
+
+
 @pytest.mark.parametrize(
-    ("values", "state"),
+    ("values", "outcome"),
     [
-        ((), "looked, nothing planned"),
-        ((OPENED, PROBE, DIAGNOSIS), "looked, nothing planned"),
-        ((OPENED, PLAN), "planned, not applied"),
-        ((OPENED, PLAN, ABANDONED), "abandoned, the keystore is as it was"),
-        ((OPENED, PLAN, STEP), "broke off: the last step was `prepared`; compare the file's SHA-256 with the digests below"),
-        ((OPENED, PLAN, STEP, APPLIED), "applied, not verified"),
-        ((OPENED, PLAN, UNCHANGED), "nothing to change"),
-        (WHOLE, "applied and verified"),
-        ((OPENED, PLAN, STEP, APPLIED, VERIFIED), "applied, but the server is not trusted"),
-        ((OPENED, PLAN, APPLIED, BACK), "planned, not applied"),
-        ((OPENED, PLAN, APPLIED, BACK, replace(ABANDONED, plan=BACK.id)), "abandoned, the keystore is as it was"),
-        ((OPENED, PLAN, APPLIED, BACK, replace(APPLIED, plan=BACK)), "applied, not verified"),
+        ((), Outcome.LOOKED),
+        ((OPENED, PROBE, DIAGNOSIS), Outcome.LOOKED),
+        ((OPENED, PLAN), Outcome.PLANNED),
+        ((OPENED, PLAN, ABANDONED), Outcome.ABANDONED),
+        ((OPENED, PLAN, STEP), Outcome.BROKE_OFF),
+        ((OPENED, PLAN, STEP, APPLIED), Outcome.APPLIED),
+        ((OPENED, PLAN, UNCHANGED), Outcome.UNCHANGED),
+        (WHOLE, Outcome.VERIFIED),
+        ((OPENED, PLAN, STEP, APPLIED, VERIFIED), Outcome.NOT_TRUSTED),
+        ((OPENED, PLAN, APPLIED, BACK), Outcome.PLANNED),
+        ((OPENED, PLAN, APPLIED, BACK, ABANDON_BACK), Outcome.ABANDONED),
+        ((OPENED, PLAN, APPLIED, BACK, replace(APPLIED, plan=BACK)), Outcome.APPLIED),
+        ((OPENED, PLAN, APPLIED, BACK, replace(APPLIED, plan=BACK), replace(VERIFIED, plan=BACK.id)), Outcome.UNDONE),
+        (
+            (OPENED, BACK, replace(APPLIED, plan=BACK), replace(VERIFIED, plan=BACK.id, trusted=True)),
+            Outcome.STILL_TRUSTED,
+        ),
     ],
 )
-def test_the_record_tells_how_far_the_last_plan_came(values: tuple[object, ...], state: str) -> None:
-    record = change_record(journal_of(*values))
-    assert record.splitlines()[2].startswith(f"**State: {state}")
-    assert tuple(sections(record))[1:] == HEADINGS
-    assert sections(record)["Integrity of the journal"] == f"{len(values)} line{'s' * (len(values) != 1)}, unbroken chain."
+def test_the_record_tells_how_far_the_last_plan_came(values: tuple[object, ...], outcome: Outcome) -> None:
+    data = journal_of(*values)
+    assert recorded(data).outcome is outcome
+    told = sections(change_record(data))
+    assert tuple(told)[1:] == HEADINGS
+    assert f"State: {outcome}".replace(";", "") in told[""].replace(";", "")
+    assert f"{len(values)} line{'s' * (len(values) != 1)}, unbroken chain" in told[CHAIN]
 
 
 def test_the_record_holds_what_a_change_board_asks_for() -> None:
-    told = sections(change_record(journal_of(*WHOLE)))
-    assert told[""].startswith(f"# Change record: `{PLAN.purpose}`\n")
-    for shown in (PLAN.id, str(PLAN.keystore), "CHG-1", CHOICE.operator, "host-1", CHOICE.endpoint, AT.isoformat()):
-        assert f"`{shown}`" in told["Short description"]
+    document = change_record(journal_of(*WHOLE))
+    told = sections(document)
+    assert told[""].startswith("# Change record\n")
+    for shown in (PLAN.id, str(PLAN.keystore), "CHG-1", CHOICE.operator, "host-1", CHOICE.endpoint, AT.isoformat(), PLAN.purpose):
+        assert shown in told["Short description"]
     assert "mail stopped" in told["Justification"]
     assert DIAGNOSIS.message is not None
     assert DIAGNOSIS.message in told["Justification"]
     assert all(finding.code in told["Justification"] for finding in DIAGNOSIS.findings)
     added = PLAN.actions[0]
-    assert f"| `add` | `{added.alias}` | `{keytool_notation(sha256_of(ROOT.der))}` |" in told["Plan"]
-    assert "from `Ada`, compared by `Grace`" in told["How the fingerprint was checked"]
-    assert told["Risk and reach"] == "`little`"
-    assert "plan_rollback" in told["Backout plan"]
-    for outcome in (SNAPSHOT.sha256, APPLIED.sha256, APPLIED.backup, "it is refused", "prepared"):
-        assert f"`{outcome}`" in told["Outcome"]
+    assert f"| add | {added.alias} | `{keytool_notation(sha256_of(ROOT.der))}` |" in told["Plan"]
+    assert "| Ada | Grace |" in told["How the fingerprint was checked"]
+    assert "little" in told["Risk and reach"]
+    assert "30_roll_back" in told["Backout plan"]
+    for outcome in (str(SNAPSHOT.sha256), str(APPLIED.sha256), str(APPLIED.backup), "it is refused", "prepared"):
+        assert outcome in told["Outcome"]
     commands = told["The same change as keytool commands"].splitlines()
-    assert (commands[0], commands[-1]) == ("```sh", "```")
     assert commands[1:-1] == "\n".join(PLAN.keytool_commands()).splitlines()
     for der in (LEAF.der, ROOT.der):
         assert keytool_notation(sha256_of(der)) in told["Evidence: certificates"]
-    assert told["Evidence: events"].count("\n") == 1 + len(WHOLE)
+    assert told["Evidence: events"].count("\n| ") == 1 + len(WHOLE)
     assert "allegra-tls-kit" in told["Versions"]
+    _, page = text_of_page(document.page("x"))
+    for shown in (*HEADINGS, PLAN.id, "mail stopped", str(APPLIED.backup), keytool_notation(sha256_of(ROOT.der))):
+        assert shown in page
+
+
+def test_a_record_of_two_plans_tells_of_both() -> None:
+    values = (OPENED, CHOICE, PLAN, APPLIED, replace(VERIFIED, trusted=True), BACK, ABANDON_BACK)
+    told = sections(change_record(journal_of(*values)))
+    assert f"{PLAN.id}: applied and verified" in told["Short description"]
+    assert f"{BACK.id}: abandoned" in told["Short description"]
+    assert told["Plan"].count("SHA-256") == 2
+    assert str(APPLIED.backup) in told["Outcome"]
 
 
 def test_the_same_journal_gives_the_same_record() -> None:
@@ -109,7 +136,48 @@ def test_a_damaged_journal_gives_what_it_still_holds_and_says_so(line: int) -> N
     lines[line] = lines[line][:50]
     record = change_record(b"\n".join(lines))
     assert tuple(sections(record))[1:] == HEADINGS
-    assert f"line {line + 1} cannot be read" in sections(record)["Integrity of the journal"]
+    assert f"line {line + 1} cannot be read" in sections(record)[CHAIN]
+
+
+# --- in short, and back as values ------------------------------------------------------------------------------------------
+
+
+def test_a_journal_in_short_says_who_what_where_and_which_changes() -> None:
+    told = recorded(journal_of(*WHOLE))
+    assert (told.operator, told.ticket, told.endpoint) == (CHOICE.operator, CHOICE.ticket, PROBE.endpoint)
+    assert (told.begun, told.purpose, told.keystore, told.faults) == (AT, PLAN.purpose, str(PLAN.keystore), ())
+    (change,) = told.changes
+    assert (change.at, change.sha256, change.backup, change.plan.id) == (AT, APPLIED.sha256, APPLIED.backup, PLAN.id)
+    assert change.plan.actions == PLAN.actions
+    assert kit.plan_rollback(change, SNAPSHOT) == BACK
+    assert told.change() == told.change(PLAN.id) == change
+    with pytest.raises(RecordError, match=f"no change 0123; made were: {PLAN.id}"):
+        told.change("0123")
+    assert recorded(journal_of(OPENED, BACK, replace(APPLIED, plan=BACK), VERIFIED)).endpoint == VERIFIED.endpoint
+
+
+@pytest.mark.parametrize(
+    ("values", "changes"),
+    [
+        ((OPENED, PLAN), []),
+        ((OPENED, PLAN, UNCHANGED), []),
+        ((OPENED, PLAN, STEP, ABANDONED), []),
+        ((OPENED, PLAN, replace(STEP, sha256="ab")), ["ab"]),
+        ((OPENED, PLAN, replace(STEP, sha256="ab"), APPLIED), [APPLIED.sha256]),
+        ((OPENED, PLAN, STEP, APPLIED, BACK, replace(APPLIED, plan=BACK, sha256="cd")), [APPLIED.sha256, "cd"]),
+    ],
+)
+def test_a_change_that_may_be_in_place_can_be_undone(values: tuple[object, ...], changes: list[str]) -> None:
+    assert [change.sha256 for change in recorded(journal_of(*values)).changes] == changes
+
+
+@pytest.mark.parametrize("altered", ['"alias":"x"', '"purpose":"x"', '"path":"/x"'])
+def test_a_plan_that_was_altered_is_not_undone(altered: str) -> None:
+    name = altered.split(":", maxsplit=1)[0]
+    data = re.sub(f'{name}:"[^"]*"'.encode(), altered.encode(), journal_of(OPENED, PLAN, APPLIED))
+    told = recorded(data)
+    assert told.changes == ()
+    assert any("one of the two was altered" in fault for fault in told.faults)
 
 
 # --- shapes that this kit never writes -------------------------------------------------------------------------------------
@@ -151,7 +219,7 @@ def test_no_shape_of_an_event_keeps_the_record_from_being_made(changes: list[tup
     assert isinstance(events, list)
     record = change_record(b"\n".join(json.dumps(event).encode() for event in events))
     assert tuple(sections(record))[1:] == HEADINGS
-    record.encode()
+    record.markdown().encode()
 
 
 @settings(max_examples=100, deadline=None)
@@ -170,8 +238,9 @@ def test_no_depth_keeps_the_record_from_being_made(depth: int) -> None:
 def test_an_event_of_a_foreign_shape_is_told_from_an_unbroken_journal() -> None:
     event = {"at": AT.isoformat(), "kind": "Plan", "previous": None, "value": {"id": "x", "actions": 7, "purpose": "p"}}
     told = sections(change_record(json.dumps(event).encode()))
-    assert told["Plan"].startswith("This cannot be told")
-    assert told["Integrity of the journal"].startswith("- Plan: an event that tells of it has a shape")
+    assert "This cannot be told" in told["Plan"]
+    assert "Plan: an event that tells of it has a shape" in told[CHAIN]
+    assert recorded(json.dumps(event).encode()).faults
 
 
 # --- strangers -------------------------------------------------------------------------------------------------------------
@@ -230,27 +299,8 @@ def strangers(text: str) -> bytes:
     )
 
 
-class Structure(HTMLParser):
-    """The tags of a page with what they carry, and what is highlighted code by its colours only."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, ...]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        carried = sorted(f"{name}={value}" for name, value in attrs if name not in {"id", "class"} and tag != "a")
-        if tag == "a":  # a heading's link to itself
-            carried = [str(value)[:1] for name, value in attrs if name == "href"]
-        if tag != "span" or carried:
-            self.tags.append((tag, *carried))
-
-    def handle_comment(self, data: str) -> None:
-        self.tags.append(("comment", data))
-
-
 def structure(journal: bytes) -> list[tuple[str, ...]]:
-    return Structure(markdown2html(change_record(journal))).tags
+    return tags_of(change_record(journal).markdown())
 
 
 TAME = structure(strangers("tame"))
@@ -259,15 +309,18 @@ TAME = structure(strangers("tame"))
 def test_the_tame_record_has_the_tags_of_this_kit_and_no_others() -> None:
     own = {"h1", "h2", "a", "p", "strong", "code", "pre", "div", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
     assert {tag for tag, *_ in TAME} <= own
-    assert {carried for tag, *rest in TAME for carried in rest} <= {"#"}
+    assert {carried for tag, *rest in TAME for carried in rest} <= {"href=#"}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_and_never_acts(text: str) -> None:
     journal = strangers(text)
     assert structure(journal) == TAME
-    record = change_record(journal)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u200b\u2028\u202e\u2066]", record)
+    document = change_record(journal)
+    assert text_of_page(document.page("x"))
+    for shown in (document.markdown(), document.page("x"), str(document)):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u200b\u2028\u202e\u2066]", shown)
+    assert recorded(journal).faults
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -10,10 +9,10 @@ import psutil
 import pytest
 
 import allegra_tls_kit as kit
+from allegra_tls_kit.choice import is_password_source
 from allegra_tls_kit.errors import RunbookError, RunbookFailed
-from allegra_tls_kit.plan import is_password_source
-from allegra_tls_kit.runbook import checked_parameters, copy_notebooks, new_record_folder, records_folder
-from tests.shown import HOSTILE, holding, notebook, require_sums, text_of
+from allegra_tls_kit.runbook import checked_parameters, copy_notebooks
+from tests.shown import HOSTILE, notebook, require_sums, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +145,7 @@ def test_a_dying_kernel_leaves_a_record_and_relative_paths_are_the_caller_s(
         kit.run_notebook("dying.ipynb", "records", {"NAME": "list.txt"})
     (folder,) = (tmp_path / "records").iterdir()
     assert str(folder) in str(raised.value)
-    assert {path.name for path in folder.iterdir()} == {"written", "dying.ipynb", "record.md", "SHA256SUMS"}
+    assert {path.name for path in folder.iterdir()} == {"written", "dying.ipynb", "record.md", "record.html", "SHA256SUMS"}
     require_sums(folder)
     shown, printed = json.loads((folder / "dying.ipynb").read_text("utf-8"))["cells"][2]["outputs"]
     assert list(shown["data"]) == ["text/plain"]
@@ -155,46 +154,30 @@ def test_a_dying_kernel_leaves_a_record_and_relative_paths_are_the_caller_s(
     assert set(psutil.Process().children(recursive=True)) <= children
 
 
-# --- record folders ----------------------------------------------------------------------------------------------------------
+# --- copies to work in -------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_folder_is_named_after_the_instant_in_utc_and_never_used_twice(tmp_path: Path) -> None:
-    folders = [new_record_folder("title", tmp_path) for _ in range(3)]
-    assert len(set(folders)) == 3
-    stamp = re.fullmatch(r"(\d{8}T\d{6}Z)-title(-\d)?", folders[2].name)
-    assert stamp is not None
-    assert datetime.now(UTC) - datetime.strptime(stamp[1], "%Y%m%dT%H%M%S%z") < timedelta(minutes=1)
+def test_a_dated_copy_is_named_after_day_notebook_and_title_and_never_written_over(tmp_path: Path) -> None:
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    copies = [kit.dated_copy("20_import_certificate", title, tmp_path) for title in ("", "Mail Süd / #4711", "", "../../x")]
+    assert [copy.name for copy in copies] == [
+        f"{today}-20_import_certificate.ipynb",
+        f"{today}-20_import_certificate-mail-sud-4711.ipynb",
+        f"{today}-20_import_certificate-2.ipynb",
+        f"{today}-20_import_certificate-x.ipynb",
+    ]
+    assert {copy.parent for copy in copies} == {tmp_path}
+    assert {copy.read_bytes() for copy in copies} == {kit.templates()["20_import_certificate"].read_bytes()}
+    with pytest.raises(RunbookError, match="no notebook '21'; the kit's own are 00_start_here"):
+        kit.dated_copy("21", "", tmp_path)
+    with pytest.raises(RunbookError, match="cannot be copied there"):
+        kit.dated_copy("20_import_certificate", "", tmp_path / "absent")
 
 
-def test_records_lie_where_the_variable_says_or_under_the_home(
-    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert records_folder() == records
-    assert kit.open_journal(title="look").path.parent.parent == records
-    assert kit.open_journal(tmp_path / "mine").path == tmp_path / "mine" / "journal.jsonl"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("ALLEGRA_TLS_RECORDS", "")
-    assert records_folder() == tmp_path / "allegra-tls-records"
-    monkeypatch.setenv("ALLEGRA_TLS_RECORDS", "~/mine")
-    assert records_folder() == tmp_path / "mine"
-
-
-def test_where_no_folder_can_be_made_the_error_says_so(tmp_path: Path) -> None:
+def test_where_no_folder_can_be_made_notebooks_are_not_copied(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunbookError, match=r"no folder can be made here: .*; set \$ALLEGRA_TLS_RECORDS"):
-        new_record_folder("x", tmp_path / "file")
     with pytest.raises(RunbookError, match="cannot be copied there"):
         copy_notebooks(tmp_path / "file")
-
-
-def test_a_record_can_be_written_again_after_each_step(tmp_path: Path) -> None:
-    journal = kit.open_journal(tmp_path)
-    first = kit.write_record(journal)
-    require_sums(first.path)
-    journal.keep(kit.Statement("justification", "mail has stopped"))
-    assert kit.write_record(journal) == first == kit.RecordFolder(tmp_path, journal.path, tmp_path / "record.md", None)
-    require_sums(first.path)
-    assert holding(tmp_path, "mail has stopped") == ["journal.jsonl", "record.md"]
 
 
 # --- what is needed ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""What the notebooks need on this machine, graded: required, recommended, optional."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allegra_tls_kit.errors import LocateError
+from allegra_tls_kit.evidence import records_folder
+from allegra_tls_kit.locate import find_jvms, locate
+from allegra_tls_kit.static import Badge, Static, Table, Tone
+from allegra_tls_kit.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REQUIRED, RECOMMENDED, OPTIONAL = "required", "recommended", "optional"
+
+
+def prerequisites(home: str | Path = "", records: str | os.PathLike[str] = "") -> Static:
+    """Return a table of what the notebooks need, whether it is there, and what to do where it is not.
+
+    `home` is Allegra's, looked for if empty; `records` the folder of the records, `records_folder` if empty. Nothing is written.
+    """
+    rows = tuple(
+        (Badge(_tone(grade, there=there), "there" if there else "missing"), what, grade, visible(seen), "" if there else cure)
+        for what, grade, there, seen, cure in _checks(home, Path(records).expanduser() if str(records) else records_folder())
+    )
+    head = ("", "what", "grade", "seen here", "what to do")
+    return Static((Table("Prerequisites", head, rows),))
+
+
+def _checks(home: str | Path, records: Path) -> Iterator[tuple[str, str, bool, str, str]]:
+    yield ("Python 3.11 or newer", REQUIRED, sys.version_info >= (3, 11), platform.python_version(), "install one")
+    lab = version("jupyterlab")
+    yield ("JupyterLab 4", REQUIRED, lab.startswith("4."), lab, "pip install 'jupyterlab>=4.4,<5'")
+    place = next(parent for parent in (records, *records.absolute().parents) if parent.exists())
+    writable = place.is_dir() and os.access(place, os.W_OK)
+    yield ("records can be written", REQUIRED, writable, str(records), "name another folder in RECORDS, or $ALLEGRA_TLS_RECORDS")
+    jvms = find_jvms()
+    java = f"{jvms[0].home} ({jvms[0].version or 'version unknown'})" if jvms else "none found"
+    wanted = "set JAVA_HOME, or install the extra `jvm`; it judges too, and its cacerts is what Allegra trusts by itself"
+    yield ("a Java, to ask it for its verdict", RECOMMENDED, bool(jvms), java, wanted)
+    try:
+        allegra, found = str(locate(home or None).home), True
+    except LocateError:
+        allegra, found = "not found", False
+    yield ("Allegra's home", RECOMMENDED, found, allegra, "name HOME in the notebooks, or work in the laboratory")
+    keytool = bool(jvms) and any((jvms[0].home / "bin" / name).exists() for name in ("keytool", "keytool.exe"))
+    only = "only for stores that nothing else can write without loss"
+    yield ("keytool", OPTIONAL, keytool, "beside that Java" if keytool else "not found", only)
+    papermill = find_spec("papermill") is not None
+    yield ("papermill", OPTIONAL, papermill, "installed" if papermill else "not installed", "only if you run the notebooks by it")
+
+
+def _tone(grade: str, *, there: bool) -> Tone:
+    if there:
+        return Tone.OK
+    return Tone.BAD if grade == REQUIRED else Tone.INFO
