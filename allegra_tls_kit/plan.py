@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import shlex
 import textwrap
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import certificate_facts, check_fingerprint, load, sha256_of
-from allegra_tls_kit.errors import FingerprintError, PasswordNeeded, PlanRefused, SecretError, StalePlan, WouldLose
+from allegra_tls_kit.certificate import certificate_facts, load, sha256_of
+from allegra_tls_kit.errors import PasswordNeeded, PlanRefused, StalePlan, WouldLose
 from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
 from allegra_tls_kit.text import count, slug, visible
 
@@ -137,56 +136,6 @@ class Applied:
     changed: bool
     sha256: str | None
     backup: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportChoice:
-    """What a person chose for an import; its `repr` can be pasted as a literal for an unattended run.
-
-    `endpoint` is a URL, `certificate` the SHA-256 of the one to import, `reference` the fingerprint that was had over another
-    channel, as pasted, and `reference_from` says from whom. `password_from` is a source, never a password.
-    """
-
-    endpoint: str
-    certificate: str
-    reference: str
-    reference_from: str
-    keystore: str
-    password_from: str = "changeit"  # noqa: S105 - a source; this one is Java's published default
-    operator: str = ""
-    ticket: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a password in the place of its source, with SecretError: a choice goes into the record."""
-        if not is_password_source(self.password_from):
-            raise SecretError(
-                "password_from is no source; write prompt, env:NAME, file:PATH or changeit, never the password itself"
-            )
-
-    def checked_certificate(self, candidates: Iterable[bytes]) -> bytes:
-        """Return the chosen certificate (DER) out of these, after comparing it with the reference.
-
-        Raises FingerprintError where no reference was given, it does not match, or the certificate is not among the candidates,
-        as when the server has got another one since.
-        """
-        if not self.certificate:
-            raise FingerprintError("no certificate was chosen; where the form offers none, no import would help this server")
-        chosen = next((der for der in candidates if sha256_of(der) == self.certificate.lower()), None)
-        if chosen is None:
-            raise FingerprintError(
-                f"the server does not show the chosen certificate {self.certificate[:16]}… any more; look again and choose again"
-            )
-        if not self.reference_from.strip():
-            raise FingerprintError(
-                "say from whom the reference fingerprint is, in reference_from; it must not come from the server"
-            )
-        check_fingerprint(chosen, self.reference)
-        return chosen
-
-
-def is_password_source(text: str) -> bool:
-    """Tell whether a text has the form of a password's source, or is empty; anything else may be a password."""
-    return re.fullmatch(r"(env|file):.+|prompt|changeit|", text) is not None
 
 
 def suggest_alias(der: bytes) -> str:
