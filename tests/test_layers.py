@@ -11,16 +11,17 @@ PACKAGE = Path(__file__).parents[1] / "allegra_tls_kit"
 
 # From top to bottom; a module imports only what stands below it.
 LAYERS = {
-    "show": "__main__ walk widgets tables report report_store",
-    "conduct": "change",
+    "show": "__main__ lab walk widgets browse form reach tables report_upkeep report report_store report_record",
+    "conduct": "rehearsal change",
     "touch": (
-        "demo demo_dialogue demo_ca runbook journal probe attempt resolve handshake swap jvm "
+        "demo demo_dialogue demo_ca runbook machine evidence journal probe attempt resolve handshake swap jvm "
         "effective files locate java_home access secret"
     ),
     "know": (
-        "record plan explain trouble_tls trouble_files trouble "
+        "record outcome events upkeep standing plan choice explain trouble_tls trouble_files trouble "
         "anchor survey negotiation trust path rules reading names identity alert finding static "
-        "keystore jks_format pkcs12_format pkcs12_encryption entry certificate tidy markdown preamble endpoint ber text errors"
+        "keystore jks_format pkcs12_format pkcs12_encryption entry signature certificate tidy saved "
+        "markdown preamble endpoint ber text errors"
     ),
 }
 ORDER = [module for names in LAYERS.values() for module in names.split()]
@@ -32,7 +33,7 @@ ALLOWED = {  # who may import what touches the world, or is slow to load
     "subprocess": {"jvm"},
     "psutil": {"locate"},
     "pandas": {"tables"},
-    "ipywidgets": {"widgets"},
+    "ipywidgets": {"browse", "form", "widgets"},
     "jks": {"jks_format"},
     "nbclient": {"runbook"},
     "nbformat": {"runbook"},

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import psutil
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import allegra_tls_kit as kit
 from allegra_tls_kit.certificate import certificates_in, sha256_of
 from allegra_tls_kit.errors import RunbookFailed
-from tests.shown import holding, require_sums, text_of
+from tests.shown import holding, require_sums, text_of, text_of_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +102,18 @@ def test_every_name_of_the_kit_and_every_link_exists(name: str) -> None:
     assert set(re.findall(r"\]\(([^)]+)\)", words)) <= {path.name for path in TEMPLATES.values()}
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_check_says_what_ok_looks_like(name: str) -> None:
+    """What a cell shows is explained above it; a few hold nothing to check, and the last one may be for reading."""
+    (parameters,) = tagged(name, "parameters")
+    said = ""
+    for cell in CELLS[name]:
+        if cell["cell_type"] == "markdown":
+            said = cell["source"] or said
+        elif cell["source"] != parameters["source"]:
+            assert "OK looks like" in said or "laboratory" in said or "to read" in said or "Look around" in said, cell["source"]
+
+
 def test_the_first_notebook_leads_to_all_others() -> None:
     first, *others = TEMPLATES.values()
     assert all(f"]({path.name})" in first.read_text("utf-8") for path in others)
@@ -125,7 +139,9 @@ def ran(name: str, folder: Path, **parameters: object) -> tuple[kit.RecordFolder
         assert "text/plain" in output.get("data", {"text/plain": ""})
         if "text/html" in output.get("data", {}) and "dataframe" not in (shown := "".join(output["data"]["text/html"])):
             assert text_of(shown)
-    return kit.RecordFolder(place, place / "journal.jsonl", place / "record.md", place / f"{name}.ipynb"), said
+    assert text_of_page((place / "record.html").read_text("utf-8"))
+    journal, record, page, notebook = (place / file for file in ("journal.jsonl", "record.md", "record.html", f"{name}.ipynb"))
+    return kit.RecordFolder(place, journal, record, page, notebook, kit.read_record(place).outcome), said
 
 
 def outputs(path: Path) -> list[dict[str, Any]]:
@@ -145,16 +161,16 @@ def test_a_survey_of_the_laboratory_runs_through_and_shows_every_server(tmp_path
     shown = str(outputs(record.path / "10_survey_servers.ipynb"))
     assert "11 servers: 2 failed" in shown
     assert record.journal.read_bytes().count(b'"kind":"Probe') == 11
-    assert "looked, nothing planned" in record.record.read_text("utf-8")
+    assert record.outcome is kit.Outcome.LOOKED
 
 
 def test_an_import_stops_where_no_reference_is_given_and_leaves_its_record(tmp_path: Path) -> None:
     record, said = ran("20_import_certificate", tmp_path)
-    assert "20_import_certificate stopped: FingerprintError: " in said
+    assert "20_import_certificate stopped: NotCompared: " in said
     assert str(record.path) in said
     assert record.notebook is not None
-    assert outputs(record.notebook)[-1]["ename"] == "FingerprintError"
-    assert "**State: looked, nothing planned**" in record.record.read_text("utf-8")
+    assert outputs(record.notebook)[-1]["ename"] == "NotCompared"
+    assert record.outcome is kit.Outcome.LOOKED
 
 
 def test_an_import_stops_for_the_confirmation_and_with_it_goes_through(
@@ -170,24 +186,91 @@ def test_an_import_stops_for_the_confirmation_and_with_it_goes_through(
         "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
     }
     record, said = ran("20_import_certificate", tmp_path / "first", **given)
-    identity = re.search(r"NotConfirmed: .*confirm='([0-9a-f]{8})'", said)
-    assert identity is not None
-    assert "**State: planned, not applied**" in record.record.read_text("utf-8")
+    identity = confirmation(said)
+    assert record.outcome is kit.Outcome.PLANNED
     assert not (tmp_path / "keystore").exists()
 
-    record, said = ran("20_import_certificate", tmp_path / "second", **given, CONFIRM=identity[1])
+    record, said = ran("20_import_certificate", tmp_path / "second", **given, CONFIRM=identity)
     assert said == ""
     store = kit.read_keystore(given["KEYSTORE"], "env:STOREPASS_OF_TEST")
     assert store.integrity_checked
     assert store.anchors == certificates_in(laboratory.ca_file.read_bytes(), "ca")
     written = record.record.read_text("utf-8")
     for needed in (
-        "**State: applied and verified**",
+        "State: applied and verified",
         "the provider, by telephone",
-        identity[1],
+        identity,
         laboratory.endpoints["smtp"].url,
     ):
         assert needed in written
     assert kit.keytool_notation(sha256_of(store.anchors[0])) in written
     assert holding(tmp_path, CANARY) == []
-    assert "next cell" in str(outputs(record.path / "20_import_certificate.ipynb"))
+    assert "As chosen" in str(outputs(record.path / "20_import_certificate.ipynb"))
+
+
+def confirmation(said: str) -> str:
+    identity = re.search(r"NotConfirmed: .*confirm='([0-9a-f]{8})'", said)
+    assert identity is not None, said
+    return identity[1]
+
+
+def test_a_change_is_taken_back_by_its_record_after_a_confirmation(tmp_path: Path) -> None:
+    with kit.demo() as own:
+        made = kit.rehearse_import(own, tmp_path / "import")
+        given = {"CHANGE": str(tmp_path / "import"), "REASON": "wrong server"}
+        record, said = ran("30_roll_back", tmp_path / "first", **given)
+        assert record.outcome is kit.Outcome.PLANNED
+        assert kit.read_keystore(made.keystore).anchors
+        record, said = ran("30_roll_back", tmp_path / "second", **given, CONFIRM=confirmation(said))
+        assert (said, record.outcome) == ("", kit.Outcome.UNDONE)
+        assert not made.keystore.exists()
+        assert "wrong server" in record.record.read_text("utf-8")
+        assert kit.verify_record(record.path).intact
+        _, said = ran("30_roll_back", tmp_path / "third", **given, PLAN="01234567")
+        assert "RecordError: this record tells of no change 01234567" in said
+
+
+def test_a_keystore_is_renewed_and_cleaned_up_in_three_runs(tmp_path: Path) -> None:
+    with kit.demo() as own:
+        history = kit.rehearse_history(own)
+        (tmp_path / "servers.txt").write_text("\n".join(endpoint.url for endpoint in history.endpoints))
+        given = {"KEYSTORE": str(history.keystore), "ENDPOINTS": str(tmp_path / "servers.txt"), "HOME": str(own.home)}
+        record, said = ran("25_renew_and_clean_up", tmp_path / "looked", **given)
+        assert "NotCompared" in said
+        given |= {"REFERENCE": own.reference_fingerprints["smtps-self-signed"], "REFERENCE_FROM": "the provider"}
+        _, said = ran("25_renew_and_clean_up", tmp_path / "planned", **given)
+        given["CONFIRM_RENEWAL"] = confirmation(said)
+        record, said = ran("25_renew_and_clean_up", tmp_path / "renewed", **given)
+        assert len(kit.read_record(record.path).changes) == 1
+        given["CONFIRM_REMOVAL"] = confirmation(said)
+        record, said = ran("25_renew_and_clean_up", tmp_path / "cleaned", **given)
+        assert (said, record.outcome) == ("", kit.Outcome.STILL_TRUSTED)
+        left = kit.read_keystore(history.keystore).anchors
+        assert len(left) == 2
+        assert all(kit.judge(result, left).trusted for result in kit.probe_all(history.endpoints))
+
+
+def test_the_record_of_a_run_that_broke_off_is_written_said_more_to_and_signed(tmp_path: Path) -> None:
+    journal = kit.open_journal(tmp_path / "change")
+    (tmp_path / "key.pem").write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    record, said = ran("90_change_record", tmp_path / "looked", CHANGE=str(journal.path.parent))
+    assert (said, "SHA256SUMS is missing" in str(outputs(record.path / "90_change_record.ipynb"))) == ("", True)
+    assert not (tmp_path / "change" / "record.html").exists()
+    given = {"CHANGE": str(journal.path.parent), "JUSTIFICATION": "mail has stopped", "SIGN_WITH": str(tmp_path / "key.pem")}
+    _, said = ran("90_change_record", tmp_path / "written", **given)
+    assert said == ""
+    check = kit.verify_record(tmp_path / "change")
+    assert check.intact
+    assert check.signer
+    assert "mail has stopped" in (tmp_path / "change" / "record.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["90_change_record", "30_roll_back", "25_renew_and_clean_up"])
+def test_what_runs_as_it_stands_needs_no_record_of_the_user_s(name: str, tmp_path: Path, records: Path) -> None:
+    before = set(records.iterdir())
+    record, said = ran(name, tmp_path)
+    assert ("stopped" in said) == (name != "90_change_record")
+    assert set(records.iterdir()) == before
+    assert record.path.exists()
