@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, sha256_of
@@ -127,11 +126,16 @@ def _period(facts: CertificateFacts) -> str:
 
 def expiry(facts: CertificateFacts, at: datetime) -> Bar:
     """Return the day on which a certificate ends, in UTC, and what is left of it at an instant."""
-    remaining = facts.not_after - at
-    days = remaining.days
-    tone = Tone.BAD if days <= CRITICAL_DAYS or at < facts.not_before else Tone.WARN if days <= WARN_DAYS else Tone.OK
-    left = "expired" if days < 0 else "not yet valid" if at < facts.not_before else count(days, "day")
-    return Bar(tone, remaining / timedelta(days=FULL_DAYS), f"{facts.not_after:%Y-%m-%d} ({left})")
+    if at < facts.not_before:
+        return Bar(Tone.BAD, 1, f"{facts.not_after:%Y-%m-%d} (not yet valid)")
+    return time_left(facts.not_after, (facts.not_after - at).days)
+
+
+def time_left(end: datetime, days: int) -> Bar:
+    """Return a day in UTC and how far it is, red from `CRITICAL_DAYS` on and yellow from `WARN_DAYS`."""
+    tone = Tone.BAD if days <= CRITICAL_DAYS else Tone.WARN if days <= WARN_DAYS else Tone.OK
+    left = "expired" if days < 0 else count(days, "day")
+    return Bar(tone, (days + 0.5) / FULL_DAYS, f"{end:%Y-%m-%d} ({left})")  # in the middle of the day that has begun
 
 
 def _entry_row(snapshot: Snapshot, at: datetime | None) -> Iterable[tuple[Cell, ...]]:
