@@ -1,13 +1,15 @@
 """The kit in a shell: `demo`, `lab`, `probe URL…`, `run NOTEBOOK -p name=value`, `check RECORD`.
 
 Exit status: 0 all is well; 1 a server is not trusted or not reached, a run failed, or a record was altered; 2 the call itself is
-wrong; 3 a run stopped where a person has to compare or to confirm, and nothing was changed; 130 interrupted.
+wrong; 3 a run stopped where a person has to compare or to confirm, and what had not been confirmed was not changed; 130
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -228,7 +228,8 @@ def check_fingerprint(der: bytes, reference: str) -> str:
     if expected != actual:
         raise FingerprintError(
             f"the certificate's SHA-256 is {keytool_notation(actual)}, the reference says {keytool_notation(expected)}; "
-            "do not import it before whoever runs the server has explained the difference"
+            "do not import it before whoever runs the server has explained the difference; where the reference is that of their "
+            "CA, which this server does not send, ask them for its certificate too"
         )
     return actual
 

@@ -62,7 +62,7 @@ class RunbookFailed(KitError, RuntimeError):  # noqa: N818 - it failed; that is 
 
 
 class RunbookStopped(RunbookFailed):
-    """A notebook that stopped where a person has to compare or to confirm; nothing was changed."""
+    """A notebook that stopped where a person has to compare or to confirm; what had not been confirmed was not changed."""
 
 
 # --- the network -----------------------------------------------------------------------------------------------------------

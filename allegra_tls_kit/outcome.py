@@ -146,10 +146,14 @@ def outcome_now(by_kind: Kinds) -> Outcome:
 
 def outcome_of(by_kind: Kinds, plan: Mapping[str, Any]) -> Outcome:
     """Return how far one plan came."""
+    applied = last(by_kind, "Applied", plan["id"])
     if verified := last(by_kind, "Verified", plan["id"]):
-        adds = any(action["kind"] == "add" for action in plan["actions"])
-        return _VERIFIED[adds, bool(verified["trusted"])]
-    if applied := last(by_kind, "Applied", plan["id"]):
+        kinds = {action["kind"] for action in plan["actions"]}
+        takes_out = "add" not in kinds and not kinds.isdisjoint({"remove", "delete_store"})
+        if applied and not applied["changed"] and verified["trusted"]:
+            return Outcome.UNCHANGED
+        return _VERIFIED[takes_out, bool(verified["trusted"])]
+    if applied:
         return Outcome.APPLIED if applied["changed"] else Outcome.UNCHANGED
     if step := last(by_kind, "ApplyStep", plan["id"]):
         return Outcome.ABANDONED if step["state"] == "abandoned" else Outcome.BROKE_OFF
@@ -157,8 +161,8 @@ def outcome_of(by_kind: Kinds, plan: Mapping[str, Any]) -> Outcome:
 
 
 _VERIFIED = {
-    (True, True): Outcome.VERIFIED,
-    (True, False): Outcome.NOT_TRUSTED,
-    (False, True): Outcome.STILL_TRUSTED,
-    (False, False): Outcome.UNDONE,
+    (False, True): Outcome.VERIFIED,
+    (False, False): Outcome.NOT_TRUSTED,
+    (True, True): Outcome.STILL_TRUSTED,
+    (True, False): Outcome.UNDONE,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
 import re
 import shutil
@@ -109,6 +110,8 @@ def _execute(notebook: NotebookNode) -> tuple[str, bool]:
             return f"{error.ename}: {error.evalue}", error.ename in _DECIDES
         except (DeadKernelError, AssertionError):  # at a signal nbclient cleans up twice, and the second time asserts
             return "the kernel died in the middle of a cell, killed from outside or for want of memory", False
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            return "it was interrupted while the kernel was starting", False
     return "", False
 
 

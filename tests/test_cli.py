@@ -210,6 +210,18 @@ def test_a_run_that_is_told_to_end_leaves_its_record_and_no_kernel(number: signa
     assert {path.name for path in begun[0].parent.iterdir()} == {"begun", "it.ipynb", "record.md", "record.html", "SHA256SUMS"}
 
 
+def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    folders = [str(kit.write_record(kit.open_journal(tmp_path / "a")).path)] * 2000
+    command = [sys.executable, "-m", "allegra_tls_kit", "check", *folders]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert "intact" in run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == ""
+        assert run.wait(60) == 1
+
+
 def test_records_are_checked_and_an_altered_one_is_status_1(tmp_path: Path, capsys: Said) -> None:
     folders = [kit.write_record(kit.open_journal(tmp_path / name)).path for name in ("a", "b")]
     assert main(["check", *map(str, folders)]) == 0

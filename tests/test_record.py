@@ -37,6 +37,7 @@ HEADINGS = (
 ABANDONED = replace(STEP, state=ApplyState.ABANDONED, detail="StalePlan: a came")
 BACK = kit.plan_rollback(APPLIED, SNAPSHOT)
 ABANDON_BACK = replace(ABANDONED, plan=BACK.id)
+KEPT = kit.plan_import(SNAPSHOT, [NEW.der], purpose="there already")
 UNCHANGED = replace(APPLIED, changed=False)
 SAID = (Statement("justification", "mail stopped"), Statement("risk", "little"))
 WHOLE = (OPENED, FAILURE, PROBE, DIAGNOSIS, CHOICE, *SAID, PLAN, STEP, APPLIED, replace(VERIFIED, trusted=True))
@@ -68,6 +69,8 @@ CHAIN = "Integrity of the journal"
         ((OPENED, PLAN, STEP), Outcome.BROKE_OFF),
         ((OPENED, PLAN, STEP, APPLIED), Outcome.APPLIED),
         ((OPENED, PLAN, UNCHANGED), Outcome.UNCHANGED),
+        ((OPENED, KEPT, replace(UNCHANGED, plan=KEPT), replace(VERIFIED, plan=KEPT.id, trusted=True)), Outcome.UNCHANGED),
+        ((OPENED, KEPT, replace(UNCHANGED, plan=KEPT), replace(VERIFIED, plan=KEPT.id)), Outcome.NOT_TRUSTED),
         (WHOLE, Outcome.VERIFIED),
         ((OPENED, PLAN, STEP, APPLIED, VERIFIED), Outcome.NOT_TRUSTED),
         ((OPENED, PLAN, APPLIED, BACK), Outcome.PLANNED),
