@@ -55,13 +55,27 @@ class Journal:
         Takes every value of this kit that is a dataclass; what it holds is written as it stands, so nothing secret may be in it.
         Raises TypeError for anything else, JournalError where it cannot be written, or somebody else has written in between.
         """
-        line = event_line(value, at=datetime.now(UTC), previous=self._previous)
+        self._write((value,))
+        return value
+
+    def keep_all(self, values: Iterable[_Value]) -> tuple[_Value, ...]:
+        """Write each value as an event of its own, all of them in one go, and return them; raises as `keep` does."""
+        values = tuple(values)
+        self._write(values)
+        return values
+
+    def _write(self, values: Iterable[object]) -> None:
+        previous, lines = self._previous, []
+        for value in values:
+            lines.append(event_line(value, at=datetime.now(UTC), previous=previous))
+            previous = hashlib.sha256(lines[-1]).hexdigest()
+        data = b"".join(line + b"\n" for line in lines)
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
             with os.fdopen(descriptor, "ab") as file:
                 alone = file.tell() == self._size
                 if alone:
-                    file.write(line + b"\n")
+                    file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
@@ -70,12 +84,7 @@ class Journal:
             raise JournalError(
                 f"{self.path}: not as this journal left it: somebody else writes to it, or a write failed; open one of your own"
             )
-        self._previous, self._size = hashlib.sha256(line).hexdigest(), self._size + len(line) + 1
-        return value
-
-    def keep_all(self, values: Iterable[_Value]) -> tuple[_Value, ...]:
-        """Write each value as an event of its own, and return them all."""
-        return tuple(self.keep(value) for value in values)
+        self._previous, self._size = previous, self._size + len(data)
 
 
 def _tail(path: Path) -> tuple[str | None, int]:
