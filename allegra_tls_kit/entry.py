@@ -7,12 +7,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import sha256_of
-from allegra_tls_kit.errors import UnreadableKeystore
+from allegra_tls_kit.errors import PlanRefused, UnreadableKeystore
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+
+MOST_ENTRIES = 100_000
+"""In one file; whoever reads a store holds them all in memory, and 10,000 make a large one."""
+LONGEST_CHAIN = 100
+"""Certificates of one key; ten are many."""
 
 
 class StoreType(StrEnum):
@@ -37,8 +43,9 @@ class Entry:
     """One entry. `alias` is in lower case, as Java compares it, and unabridged: show it with `text.visible`.
 
     `certificate` is DER, of a private key the first of its chain; None for secret keys. `content` is a SHA-256 over what the
-    entry holds, the encrypted key included, so that two states can be compared without opening it. `created` is aware UTC,
-    None in PKCS12. `anchor` tells whether a JVM that opens the file without a password, as Allegra does, trusts the certificate.
+    entry holds, the encrypted key included, so that two states can be compared without opening it; of a trusted certificate
+    it is the fingerprint. `created` is aware UTC, None in PKCS12. `anchor` tells whether a JVM that opens the file without a
+    password, as Allegra does, trusts the certificate.
     """
 
     alias: str
@@ -51,7 +58,9 @@ class Entry:
     @property
     def sha256(self) -> str | None:
         """The fingerprint of the certificate as lower-case hex."""
-        return None if self.certificate is None else sha256_of(self.certificate)
+        if self.certificate is None:
+            return None
+        return self.content if self.kind is EntryKind.TRUSTED else sha256_of(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,25 @@ class Edit:
     add: Mapping[str, bytes]
     remove: frozenset[str]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a reader found in a file; the words are those of `Snapshot`."""
+
+    entries: tuple[Entry, ...]
+    integrity_checked: bool
+    locked: bool
+    notes: tuple[str, ...]
+
+
+def require_free(taken: Iterable[str], source: str, edit: Edit) -> None:
+    """Raise PlanRefused where an alias to add is taken, as Java compares them, by an entry that stays or by another new one."""
+    held = set(taken) - edit.remove
+    for alias in edit.add:
+        if alias.lower() in held:
+            raise PlanRefused(f"{source}: alias {visible(alias)!r} is taken; choose another, nothing is replaced silently")
+        held.add(alias.lower())
 
 
 def store_type_of(data: bytes, source: str) -> StoreType:

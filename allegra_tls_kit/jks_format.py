@@ -1,99 +1,104 @@
-"""JKS and JCEKS through pyjks, in memory only: its own `save` empties the file before it knows that it can write it."""
+"""JKS and JCEKS taken apart entry by entry: an entry that stays keeps its bytes, keys are neither opened nor sealed anew.
+
+The two differ in their first bytes and in the secret keys that only JCEKS holds; their definition is Java's own reader. pyjks,
+which the tests hold this against, cannot write JCEKS, reads no alias with an emoji in it, and its `save` empties the file before
+it knows that it can write it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import logging
+import hmac
+import struct
+from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import jks
+from typing import TYPE_CHECKING, NamedTuple
 
 from allegra_tls_kit import ber
 from allegra_tls_kit.certificate import sha256_of
-from allegra_tls_kit.entry import Entry, EntryKind, StoreType, store_type_of
-from allegra_tls_kit.errors import NeedsKeytool, PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
+from allegra_tls_kit.entry import LONGEST_CHAIN, MOST_ENTRIES, Contents, Entry, EntryKind, StoreType, require_free, store_type_of
+from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
     from allegra_tls_kit.entry import Edit
 
-logging.getLogger("javaobj").addHandler(logging.NullHandler())  # it would dump a damaged JCEKS file to stderr
+LONGEST_ALIAS = 65_535  # bytes, by the two octets of their number
+
+_WHITENING = b"Mighty Aphrodite"
+_VERSION = 2
+_KEY, _TRUSTED, _SECRET = 1, 2, 3
+_X509 = b"\0\5X.509"
+_START, _HEAD, _SHORT, _NUMBER, _DATE = (struct.Struct(each) for each in (">4sII", ">IH", ">H", ">I", ">Q"))
+_BEFORE_CERTIFICATE = struct.Struct(">7sI")
+_SERIALIZED_OBJECT = b"\xac\xed\0\5s"
+_NULL, _REFERENCE, _CLASS, _STRING, _ARRAY, _END = b"pqrtux"
+_SERIALIZABLE = 2
 
 
-def read(data: bytes, source: str, password: str | None) -> tuple[tuple[Entry, ...], bool, tuple[str, ...]]:
-    """Return the entries, whether something stayed locked (never here), and notes."""
-    store = _load(data, source, password)
-    is_jks = store.store_type == "jks"
-    entries = tuple(_entry(alias, item, source, is_jks=is_jks) for alias, item in store.entries.items())
+class _Item(NamedTuple):
+    """One entry: its alias as it stands and as Java compares it, what it holds beside alias and date, and all of it."""
+
+    name: str
+    alias: str
+    tag: int
+    milliseconds: int
+    held: tuple[bytes, ...]
+    raw: bytes
+
+
+def read(data: bytes, source: str, password: str | None) -> Contents:
+    """Return what the store holds; its integrity is checked where a password is given."""
+    items = _taken_apart(data, source, password)
+    is_jks = store_type_of(data, source) is StoreType.JKS
+    last = {item.name: item for item in items}
+    entries = tuple(_entry(item, seen=is_jks and item.name == item.alias and last[item.name] is item) for item in items)
     notes = [] if is_jks else ["Java does not read JCEKS as a truststore unless it is told the type; Allegra does not tell it"]
-    if is_jks and any(alias != alias.lower() for alias in store.entries):
+    if any(item.name != item.alias for item in items):
         notes.append("an alias in it has upper-case letters; Java looks for it in lower case and does not find it")
-    return entries, False, tuple(notes)
+    if same := _collisions(items):
+        notes.append(f"more than one entry has the alias {same}; Java finds one of them at most")
+    return Contents(entries, integrity_checked=password is not None, locked=False, notes=tuple(notes))
 
 
 def rewrite(data: bytes | None, source: str, password: str | None, edit: Edit) -> bytes:
-    """Return the store with entries added and removed; entries that stay keep their bytes, dates and order."""
+    """Return the store with entries added and removed; entries that stay keep their bytes and order. None becomes JKS."""
     if password is None:
-        raise PasswordNeeded(f"{source}: a JKS file is sealed with a password; give it, keytool's usual one is changeit")
-    if data is None:
-        store = jks.KeyStore("jks", {})
-    elif store_type_of(data, source) is StoreType.JCEKS:
-        raise NeedsKeytool(f"{source}: JCEKS cannot be written here; use keytool -importcert -storetype JCEKS on a copy")
-    else:
-        store = _load(data, source, password)
-    lowered = {alias.lower() for alias in store.entries}
-    if len(lowered) < len(store.entries):
-        raise WouldLose(f"{source}: two aliases differ in case only, and Java finds one of them; make the store anew")
-    for alias in [alias for alias in store.entries if alias.lower() in edit.remove]:
-        del store.entries[alias]
-    stamp = int(edit.at.timestamp() * 1000)
+        raise PasswordNeeded(f"{source}: a JKS or JCEKS file is sealed with a password; give it, keytool's usual one is changeit")
+    items = [] if data is None else _taken_apart(data, source, password)
+    if same := _collisions(items):
+        raise WouldLose(
+            f"{source}: the aliases of some entries differ in case only, or not at all ({same}); Java finds one of them at most, "
+            "and the others would be lost; make the store anew, with an alias of its own for each"
+        )
+    require_free((item.alias for item in items), source, edit)
+    stamp = _DATE.pack(int(edit.at.timestamp() * 1000))
+    entries = [item.raw for item in items if item.alias not in edit.remove]
     for alias, certificate in edit.add.items():
-        item = jks.TrustedCertEntry(alias=alias.lower(), timestamp=stamp, store_type="jks", type="X.509", cert=certificate)
-        store.entries[alias.lower()] = item
-    return bytes(store.saves(password))
+        name = _encoded(alias.lower(), source)
+        before = _BEFORE_CERTIFICATE.pack(_X509, len(certificate))
+        entries.append(b"".join((_HEAD.pack(_TRUSTED, len(name)), name, stamp, before, certificate)))
+    magic = b"\xfe\xed\xfe\xed" if data is None else data[:4]
+    body = b"".join((_START.pack(magic, _VERSION, len(entries)), *entries))
+    return body + _seal(body, password)
 
 
-def _load(data: bytes, source: str, password: str | None) -> Any:  # noqa: ANN401 - pyjks has no types
-    try:
-        return jks.KeyStore.loads(data, password, try_decrypt_keys=False)
-    except jks.KeystoreSignatureException:
-        raise WrongPassword(
-            f"{source}: the password is wrong, or the file was altered; check where the password comes from"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - javaobj, which takes the secret keys of JCEKS apart, raises anything at all
-        raise UnreadableKeystore(f"{source}: a damaged keystore: {visible(str(error), 120)}; restore a backup") from None
+def _collisions(items: list[_Item]) -> str:
+    """Return the aliases that more than one entry has, as Java compares them, for showing; nothing where there is none."""
+    times = Counter(item.alias for item in items)
+    return "" if len(times) == len(items) else visible(", ".join(alias for alias, number in times.items() if number > 1))
 
 
-def _entry(alias: str, item: Any, source: str, *, is_jks: bool) -> Entry:  # noqa: ANN401 - pyjks has no types
-    created = _date(item.timestamp)
-    anchor = is_jks and alias == alias.lower()
-    if isinstance(item, jks.TrustedCertEntry):
-        _whole(item.cert, source, alias)
-        return Entry(alias.lower(), EntryKind.TRUSTED, item.cert, sha256_of(item.cert), anchor, created)
-    if isinstance(item, jks.PrivateKeyEntry):
-        chain = [certificate for _, certificate in item.cert_chain]
-        for certificate in chain:
-            _whole(certificate, source, alias)
-        content = _digest(item._encrypted, *chain)  # noqa: SLF001 - the encrypted key, compared and never opened
-        return Entry(alias.lower(), EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, anchor and bool(chain), created)
-    sealed = item._encrypted  # noqa: SLF001 - as above
-    content = _digest(bytes(sealed.encryptedContent or b""), bytes(sealed.encodedParams or b""))
-    return Entry(alias.lower(), EntryKind.SECRET_KEY, None, content, False, created)  # noqa: FBT003
-
-
-def _whole(certificate: bytes, source: str, alias: str) -> None:
-    """Notice a certificate that is cut short, which pyjks hands out without a word where no password is given."""
-    try:
-        ber.element(certificate, ber.SEQUENCE)
-    except ValueError:
-        raise UnreadableKeystore(
-            f"{source}: the certificate of entry {visible(alias)!r} is cut short; the file is truncated, restore a backup"
-        ) from None
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+def _entry(item: _Item, *, seen: bool) -> Entry:
+    created = _date(item.milliseconds)
+    if item.tag == _TRUSTED:
+        (certificate,) = item.held
+        return Entry(item.alias, EntryKind.TRUSTED, certificate, sha256_of(certificate), seen, created)
+    content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in item.held)).hexdigest()
+    if item.tag == _SECRET:
+        return Entry(item.alias, EntryKind.SECRET_KEY, None, content, seen, created)
+    _, *chain = item.held
+    return Entry(item.alias, EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, seen and bool(chain), created)
 
 
 def _date(milliseconds: int) -> datetime | None:
@@ -101,3 +106,157 @@ def _date(milliseconds: int) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
+
+
+def _encoded(alias: str, source: str) -> bytes:
+    """Return an alias in Java's modified UTF-8: zero in two bytes, a character beyond the first plane as two halves of three."""
+    halves = alias.encode("utf-16-be")
+    text = "".join(map(chr, struct.unpack(f">{len(halves) // 2}H", halves)))
+    name = text.encode("utf-8", "surrogatepass").replace(b"\0", b"\xc0\x80")
+    if len(name) > LONGEST_ALIAS:
+        raise WouldLose(f"{source}: alias {visible(alias, 40)!r} is too long for the format; choose letters and digits, and few")
+    return name
+
+
+def _decoded(raw: bytes) -> str:
+    """Return an alias; raises ValueError where Java would not read it."""
+    if raw.isascii():
+        return raw.decode("ascii")
+    text = raw.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
+    if max(text) > "\uffff":
+        raise ValueError("an alias is written in plain UTF-8, which Java does not read")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _taken_apart(data: bytes, source: str, password: str | None) -> list[_Item]:
+    try:
+        items, end = _items(data)
+    except (IndexError, struct.error):
+        raise UnreadableKeystore(f"{source}: a damaged keystore: it ends within an entry; restore a backup") from None
+    except ValueError as error:
+        raise UnreadableKeystore(f"{source}: a damaged keystore: {visible(str(error), 120)}; restore a backup") from None
+    if password is None:
+        return items
+    seal = data[end : end + hashlib.sha1(usedforsecurity=False).digest_size]
+    if not hmac.compare_digest(seal, _seal(memoryview(data)[:end], password)):
+        raise WrongPassword(f"{source}: the password is wrong, or the file was altered; check where the password comes from")
+    return items
+
+
+def _seal(body: bytes | memoryview, password: str) -> bytes:
+    digest = hashlib.sha1(password.encode("utf-16-be", "surrogatepass") + _WHITENING)  # noqa: S324 - the format knows no other
+    digest.update(body)
+    return digest.digest()
+
+
+def _items(data: bytes) -> tuple[list[_Item], int]:
+    """Return the entries and where they end; raises ValueError, IndexError, struct.error where they do not fit together."""
+    _, version, number = _START.unpack_from(data)
+    if version != _VERSION:
+        raise ValueError(f"version {version} of the format, which is not read here")
+    if number > MOST_ENTRIES:
+        raise ValueError(f"{number:,} entries, more than the {MOST_ENTRIES:,} that are read here")
+    items = []
+    at = _START.size
+    for _ in range(number):
+        start = at
+        tag, size = _HEAD.unpack_from(data, at)
+        at += _HEAD.size + size
+        name = _decoded(data[at - size : at])
+        (milliseconds,) = _DATE.unpack_from(data, at)
+        held, at = _held(data, at + _DATE.size, tag)
+        items.append(_Item(name, name.lower(), tag, milliseconds, held, data[start:at]))
+    return items, at
+
+
+def _held(data: bytes, at: int, tag: int) -> tuple[tuple[bytes, ...], int]:
+    """Return what an entry holds, and where it ends: a certificate, or a key and its chain, or a sealed secret key."""
+    if tag == _TRUSTED:
+        certificate, at = _certificate(data, at)
+        return (certificate,), at
+    if tag == _KEY:
+        key, at = _block(data, at)
+        held = [key]
+        (links,) = _NUMBER.unpack_from(data, at)
+        if links > LONGEST_CHAIN:
+            raise ValueError(f"a chain of {links:,} certificates, more than the {LONGEST_CHAIN} that are read here")
+        at += 4
+        for _ in range(links):
+            certificate, at = _certificate(data, at)
+            held.append(certificate)
+        return tuple(held), at
+    if tag == _SECRET and data[0] == 0xCE:  # noqa: PLR2004 - JCEKS
+        end = _after_secret_key(data, at)
+        return (data[at:end],), end
+    raise ValueError(f"an entry of kind {tag}, which the format does not have")
+
+
+def _certificate(data: bytes, at: int) -> tuple[bytes, int]:
+    kind, size = _BEFORE_CERTIFICATE.unpack_from(data, at)
+    at += _BEFORE_CERTIFICATE.size
+    if kind != _X509 or at + size > len(data):
+        raise ValueError("a certificate that is cut short, or of another kind than X.509")
+    certificate = data[at : at + size]
+    ber.whole(certificate, ber.SEQUENCE)
+    return certificate, at + size
+
+
+def _block(data: bytes, at: int) -> tuple[bytes, int]:
+    (size,) = _NUMBER.unpack_from(data, at)
+    end = at + 4 + size
+    if end > len(data):
+        raise ValueError("a length that goes beyond the end")
+    return data[at + 4 : end], end
+
+
+def _after_secret_key(data: bytes, at: int) -> int:
+    """Return where a serialised SealedObject ends: its classes, and a value for each of their fields.
+
+    The grammar is that of Java's object serialization (its specification, 6.4), as far as the JDK's own key protector needs it.
+    """
+    if data[at : at + 5] != _SERIALIZED_OBJECT:
+        raise ValueError("a secret key that is no serialised object")
+    fields, at = _after_class(data, at + 5)
+    for _ in range(fields):
+        if data[at] == _ARRAY:
+            _, at = _after_class(data, at + 1)
+            _, at = _block(data, at)
+        else:
+            at = _after_text(data, at)
+    if at > len(data):
+        raise ValueError("a secret key that is cut short")
+    return at
+
+
+def _after_class(data: bytes, at: int) -> tuple[int, int]:
+    """Return how many fields a class and those above it have, and where their description ends."""
+    fields = 0
+    while data[at] == _CLASS:
+        at = _after_name(data, at + 1) + 8  # the number of its version
+        (number,) = _SHORT.unpack_from(data, at + 1)
+        if data[at] != _SERIALIZABLE:
+            raise ValueError("a secret key of a class that writes itself in its own way")
+        fields += number
+        at += 3
+        for _ in range(number):
+            if data[at] not in b"[L":
+                raise ValueError("a secret key of a class that is not read here")
+            at = _after_text(data, _after_name(data, at + 1))
+        if data[at] != _END:
+            raise ValueError("a secret key of a class with annotations")
+        at += 1
+    return fields, _after_text(data, at)
+
+
+def _after_text(data: bytes, at: int) -> int:
+    """Return where a text ends, or nothing, or a reference to what stood before."""
+    if data[at] == _STRING:
+        return _after_name(data, at + 1)
+    if data[at] not in (_NULL, _REFERENCE):
+        raise ValueError("a secret key that holds what is not read here")
+    return at + (1 if data[at] == _NULL else 5)
+
+
+def _after_name(data: bytes, at: int) -> int:
+    (size,) = _SHORT.unpack_from(data, at)
+    return at + 2 + int(size)

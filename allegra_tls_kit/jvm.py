@@ -1,7 +1,7 @@
-"""The JDK's own programs: the JVM asked for its verdict, and keytool on a copy of a keystore.
+"""A real JVM, asked for its verdict on chains and for what it finds in a keystore.
 
-Rule 1: the only module that starts programs; each gets no standard input, a heap limit, a time limit and English messages.
-Rule 2: a password reaches keytool through the environment of that one process, never through a command line, a file or a message.
+Rule: the only module that starts programs; each gets no standard input, a heap limit, a time limit and English messages. None
+gets a password.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.errors import JavaError
+from allegra_tls_kit.errors import JavaError, UnreadableKeystore
 from allegra_tls_kit.text import count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 SECONDS = 60.0
 """For one start of a program of the JDK; on an idle machine it takes about half a second."""
@@ -32,10 +33,9 @@ SECONDS_A_CASE = 0.1
 HEAP = "-Xmx512m"
 MOST_OUTPUT = 16 * 2**20
 _MAGIC = 0x41544B31
-_STORE_PASSWORD = "ALLEGRA_TLS_KIT_STOREPASS"  # noqa: S105 - the name of a variable
 _FROM_OUTSIDE = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 _ANSWER = re.compile(r"T|F ([A-Za-z0-9+/]*={0,2})")
-_PASSWORDLESS = ("-J-Dkeystore.pkcs12.macAlgorithm=NONE", "-J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE")
+_DIGEST_OR_REFUSAL = re.compile(r"([A-Za-z0-9+/]{43}=)|F ([A-Za-z0-9+/]*={0,2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,46 +102,24 @@ def jvm_verdicts(cases: Sequence[JvmCase], *, java: Path | None = None) -> list[
     return [JvmVerdict(trusted=False, message=unreadable[c.store]) if c.store in unreadable else next(answers) for c in cases]
 
 
-def keytool_edit(  # noqa: PLR0913 - one edit has these parts
-    path: Path,
-    store_type: str,
-    password: str | None,
-    *,
-    add: Sequence[tuple[str, bytes]],
-    remove: Sequence[str],
-    java: Path | None = None,
-) -> None:
-    """Let keytool remove entries from, and add trusted certificates (alias, DER) to, this very file; removals come first.
+def jvm_anchors(store: Path, *, java: Path | None = None) -> frozenset[str]:
+    """Return the SHA-256 (lower-case hex) of each certificate that a real JVM trusts with this keystore file.
 
-    `store_type` is `JKS`, `JCEKS` or `PKCS12`. `password` None means a PKCS12 without MAC and encryption, which stays one.
-    keytool writes in place, neither atomically nor under a lock: give it a copy. Raises JavaError with keytool's own words; the
-    file may then be half edited.
+    It is opened as Allegra opens it, without a password; the JVM reads a copy. Raises UnreadableKeystore with the JVM's own words
+    where it cannot read it, JavaError where there is no JVM or it does not answer, OSError where the file cannot be copied.
     """
-    if password is None and store_type != "PKCS12":
-        raise JavaError(f"keytool writes a {store_type} store only with its password; give the password of {visible(str(path))}")
-    keytool = _keytool(find_java(java))
-    common = [f"-J{HEAP}", "-J-Duser.language=en", *(_PASSWORDLESS if password is None else ())]
-    target = ["-keystore", str(path), "-storetype", store_type]
-    environment = {}
-    if password is not None:
-        target += ["-storepass:env", _STORE_PASSWORD]
-        environment[_STORE_PASSWORD] = password
-    with _private_folder() as folder:
-        for alias in remove:
-            _run([str(keytool), *common, "-delete", "-alias", alias, *target], folder, environment)
-        for alias, der in add:
-            certificate = folder / "certificate.der"
-            certificate.write_bytes(der)
-            arguments = ["-importcert", "-noprompt", "-alias", alias, "-file", str(certificate)]
-            _run([str(keytool), *common, *arguments, *target], folder, environment)
-
-
-def _keytool(java: Path) -> Path:
-    for folder in (java.parent, java.resolve().parent):
-        keytool = folder / java.name.replace("java", "keytool")
-        if keytool.is_file():
-            return keytool
-    raise JavaError(f"there is no keytool beside {visible(str(java))}; name a Java installation that has one")
+    executable = find_java(java)
+    with _private_folder() as folder, _classes() as classes:
+        copy = folder / "store"
+        copy.write_bytes(store.read_bytes())
+        lines = _run([str(executable), HEAP, "-Duser.language=en", "-cp", str(classes), "Anchors", str(copy)], folder)
+    answers = [_DIGEST_OR_REFUSAL.fullmatch(line) for line in lines.splitlines()]
+    refused = next((answer[2] for answer in answers if answer and answer[2] is not None), None)
+    if refused is not None:
+        raise UnreadableKeystore(f"{store}: a JVM cannot read it: {_verdict(refused).message}")
+    if None in answers:
+        raise JavaError(f"{visible(str(executable))} gave something else than the certificates of a store")
+    return frozenset(base64.b64decode(answer[1]).hex() for answer in answers if answer)
 
 
 def _contents(cases: Sequence[JvmCase]) -> tuple[dict[Path, bytes], dict[Path, str]]:
@@ -156,11 +134,11 @@ def _contents(cases: Sequence[JvmCase]) -> tuple[dict[Path, bytes], dict[Path, s
 
 
 def _answers(java: Path, cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> list[JvmVerdict]:
-    with _private_folder() as folder, as_file(files("allegra_tls_kit") / "java") as classes:
+    with _private_folder() as folder, _classes() as classes:
         question = folder / "cases"
         question.write_bytes(_question(cases, contents))
         arguments = [str(java), HEAP, "-Duser.language=en", "-cp", str(classes), "JvmVerdicts", str(question)]
-        lines = _run(arguments, folder, {}, SECONDS + SECONDS_A_CASE * len(cases)).splitlines()
+        lines = _run(arguments, folder, SECONDS + SECONDS_A_CASE * len(cases)).splitlines()
     answers = [_ANSWER.fullmatch(line) for line in lines]
     if len(answers) != len(cases) or None in answers:
         raise JavaError(f"{visible(str(java))} gave {count(len(lines), 'line')}, no verdicts on {count(len(cases), 'case')}")
@@ -188,13 +166,18 @@ def _question(cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> bytes
     return b"".join(parts)
 
 
+def _classes() -> AbstractContextManager[Path]:
+    """Give the folder with the compiled classes for as long as the context lasts."""
+    return as_file(files("allegra_tls_kit") / "java")
+
+
 @contextmanager
 def _private_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="allegra-tls-kit-") as name:
         yield Path(name)
 
 
-def _run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float = SECONDS) -> str:
+def _run(arguments: Sequence[str], folder: Path, seconds: float = SECONDS) -> str:
     """Start one program, wait for it, return what it wrote; JavaError with its own words where it fails."""
     program = visible(Path(arguments[0]).name)
     surroundings = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
@@ -208,7 +191,7 @@ def _run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str],
                 stderr=err,
                 timeout=seconds,
                 check=False,
-                env={**surroundings, "LC_ALL": "C.UTF-8", **environment},
+                env={**surroundings, "LC_ALL": "C.UTF-8"},
             )
     except subprocess.TimeoutExpired:
         raise JavaError(f"{program} did not finish within {seconds:.0f} s and was stopped") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from allegra_tls_kit import Snapshot, ber, keystore
 from allegra_tls_kit.keystore import Edit
-from tests.stores import LEAF, PASSWORD, ROOT, TRUSTED
+from tests.stores import LEAF, NEW, PASSWORD, ROOT, TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,6 +82,31 @@ def inside(data: bytes) -> Iterator[ber.Element]:
                 yield from inside(element.content)
 
 
+def sealed_with_pbmac1(data: bytes, function: str = "sha256", *, rounds: int = 2048, size: int | None = 32) -> bytes:
+    """Seal a PKCS12 file anew, as RFC 9879 has it; its own salt and iterations are not used then."""
+
+    def number(value: int) -> bytes:
+        return ber.encode(ber.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+    def algorithm(oid: str, *parameters: bytes) -> bytes:
+        return ber.encode(ber.SEQUENCE, ber.encode(ber.OID, bytes.fromhex(f"2a864886f70d{oid}")), *parameters)
+
+    version, content, *_ = ber.elements(ber.element(data, ber.SEQUENCE).content)
+    safe = ber.element(ber.elements(content.content)[1].content, ber.OCTET_STRING).content
+    scheme = algorithm({"sha1": "0207", "sha224": "0208", "sha256": "0209", "sha384": "020a", "sha512": "020b"}[function])
+    length = b"" if size is None else number(size)
+    settings = ber.encode(ber.SEQUENCE, ber.encode(ber.OCTET_STRING, b"salt"), number(rounds), length, scheme)
+    whole = algorithm("01050e", ber.encode(ber.SEQUENCE, algorithm("01050c", settings), scheme))
+    key = hashlib.pbkdf2_hmac(function, PASSWORD.encode(), b"salt", min(rounds, 2048), size or 32)
+    digest = ber.encode(ber.OCTET_STRING, hmac.digest(key, safe, function))
+    seal = ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE, whole, digest), ber.encode(ber.OCTET_STRING, b"NOT USED"))
+    return ber.encode(ber.SEQUENCE, version.raw, content.raw, seal)
+
+
 def unsealed(data: bytes) -> bytes:
     """Take the MAC off a PKCS12 file."""
     return ber.encode(ber.SEQUENCE, *(part.raw for part in ber.elements(ber.element(data, ber.SEQUENCE).content)[:2]))
+
+
+TWICE = rewrite(unsealed(from_cryptography("truststore plain")), {"aa": TRUSTED.der, "bb": NEW.der}).replace(b"\0b\0b", b"\0A\0A")
+"""PKCS12 with two aliases that are one to Java."""

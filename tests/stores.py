@@ -41,16 +41,16 @@ class Stores:
 
     def keytool(self, *arguments: str | Path) -> str:
         command = [self.program, "-J-Duser.language=en", "-J-Duser.country=US", *arguments]
-        secrets = {"STOREPASS": PASSWORD, "KEYPASS": KEY_PASSWORD}
-        result = subprocess.run(command, env={**os.environ, **secrets}, capture_output=True, text=True, check=False)
+        given = {"STOREPASS": PASSWORD, "KEYPASS": KEY_PASSWORD, "CHANGEIT": "changeit", "LC_ALL": "C.UTF-8"}
+        result = subprocess.run(command, env={**os.environ, **given}, capture_output=True, encoding="utf-8", check=False)
         assert result.returncode == 0, (arguments, result.stdout, result.stderr)
         return result.stdout
 
-    def listed(self, path: Path) -> dict[str, tuple[str, str | None]]:
+    def listed(self, path: Path, password: str = "STOREPASS") -> dict[str, tuple[str, str | None]]:
         """Return what keytool finds in a store: alias → its word for the kind, and the fingerprint."""
-        said = self.keytool("-list", "-keystore", path, "-storepass:env", "STOREPASS")
+        said = self.keytool("-list", "-keystore", path, "-storepass:env", password)
         found = _LISTED.findall(said)
-        assert f"contains {len(found)} entr" in said, said
+        assert f"contains {len(found):,} entr" in said, said[:2000]
         return {alias: (kind, print_.replace(":", "").lower() or None) for alias, kind, print_ in found}
 
 

@@ -11,13 +11,11 @@ from types import ModuleType
 
 import jks
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import pkcs12
 
 import allegra_tls_kit.jvm as jvm_module
 from allegra_tls_kit.errors import JavaError
-from allegra_tls_kit.jvm import JvmCase, JvmVerdict, find_java, jvm_verdicts, keytool_edit
-from tests.chains import Issued, issue
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, find_java, jvm_verdicts
+from tests.chains import Issued
 from tests.conftest import absent
 from tests.scenarios_paths import HOST, LEAF, OTHER, ROOT, SUB
 
@@ -104,12 +102,12 @@ def test_options_of_the_surroundings_do_not_reach_the_jvm(java: Path, tmp_path: 
     assert jvm_verdicts([JvmCase((LEAF.der, SUB.der), jks_store(tmp_path / "s", ROOT))], java=java)[0].trusted
 
 
-def test_the_class_is_what_the_source_compiles_to(tmp_path: Path) -> None:
+def test_the_classes_are_what_the_sources_compile_to(tmp_path: Path) -> None:
     compiler = shutil.which("javac")
     if compiler is None:
-        absent("no javac on PATH to compile JvmVerdicts.java with")
+        absent("no javac on PATH to compile the sources with")
     arguments = [compiler, "--release", "8", "-g:none", "-Xlint:-options", "-d", str(tmp_path)]
-    arguments.append(str(JAVA_FOLDER / "JvmVerdicts.java"))
+    arguments += map(str, JAVA_FOLDER.glob("*.java"))
     subprocess.run(arguments, check=True, timeout=110, stdin=subprocess.DEVNULL)
     compiled = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert compiled == {path.name: path.read_bytes() for path in JAVA_FOLDER.glob("*.class")}
@@ -179,82 +177,3 @@ def test_a_jvm_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert time.monotonic() - started < 10
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-# --- keytool ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("store_type", ["JKS", "JCEKS", "PKCS12"])
-def test_keytool_adds_and_removes_in_place(java: Path, tmp_path: Path, store_type: str) -> None:
-    path = tmp_path / "store.ks"
-    keytool_edit(path, store_type, PASSWORD, add=[("One", ROOT.der), ("-two ü", OTHER.der)], remove=[], java=java)
-    assert aliases(java, path, store_type, PASSWORD) == {"one", "-two ü"}
-    keytool_edit(path, store_type, PASSWORD, add=[("three", SUB.der)], remove=["one"], java=java)
-    assert aliases(java, path, store_type, PASSWORD) == {"-two ü", "three"}
-
-
-def test_keytool_keeps_a_passwordless_pkcs12_passwordless(java: Path, tmp_path: Path) -> None:
-    path = tmp_path / "cacerts"
-    keytool_edit(path, "PKCS12", None, add=[("root", ROOT.der), ("other", OTHER.der)], remove=[], java=java)
-    assert jvm_verdicts([JvmCase((LEAF.der, SUB.der), path)], java=java)[0].trusted
-    third = issue("Third", ca=True)
-    keytool_edit(path, "PKCS12", None, add=[("third", third.der)], remove=["other"], java=java)
-    assert aliases(java, path, "PKCS12", "any password at all") == {"root", "third"}
-    served = (issue(HOST, third).der,)
-    assert [v.trusted for v in jvm_verdicts([JvmCase((LEAF.der, SUB.der), path), JvmCase(served, path)], java=java)] == [
-        True,
-        True,
-    ]
-
-
-def test_keytool_keeps_the_private_keys_of_a_pkcs12(java: Path, tmp_path: Path) -> None:
-    path = tmp_path / "keys.p12"
-    encryption = serialization.BestAvailableEncryption(PASSWORD.encode())
-    path.write_bytes(pkcs12.serialize_key_and_certificates(b"server", LEAF.key, LEAF.certificate, None, encryption))
-    keytool_edit(path, "PKCS12", PASSWORD, add=[("root", ROOT.der)], remove=[], java=java)
-    assert aliases(java, path, "PKCS12", PASSWORD) == {"server", "root"}
-    key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), PASSWORD.encode())
-    assert (key is not None, certificate) == (True, LEAF.certificate)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"password": "wrong " + PASSWORD, "remove": ["entry0"]}, "password was incorrect"),
-        ({"add": [("entry0", OTHER.der)]}, "alias <entry0> already exists"),
-        ({"add": [("x", b"garbage")]}, "not an X.509 certificate"),
-        ({"remove": ["nobody"]}, "Alias <nobody> does not exist"),
-    ],
-)
-def test_what_keytool_refuses_is_told_in_its_own_words_without_the_password(
-    java: Path, tmp_path: Path, change: dict[str, object], words: str
-) -> None:
-    path = jks_store(tmp_path / "store.ks", ROOT)
-    before = path.read_bytes()
-    arguments = {"password": PASSWORD, "add": [], "remove": [], **change}
-    password = str(arguments.pop("password"))
-    with pytest.raises(JavaError, match=words) as caught:
-        keytool_edit(path, "JKS", password, java=java, **arguments)  # type: ignore[arg-type]
-    assert PASSWORD not in str(caught.value)
-    assert path.read_bytes() == before
-
-
-def test_a_jks_store_is_not_written_without_its_password(java: Path, tmp_path: Path) -> None:
-    with pytest.raises(JavaError, match="only with its password"):
-        keytool_edit(jks_store(tmp_path / "store", ROOT), "JKS", None, add=[], remove=["entry0"], java=java)
-
-
-def test_the_password_is_never_on_a_command_line(tmp_path: Path) -> None:
-    fake = fake_java(tmp_path, "exit 0")
-    keytool = fake.rename(tmp_path / "keytool")
-    keytool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen; tr "\\0" "\\n" < /proc/$$/environ >> {tmp_path}/environ\n')
-    java = fake_java(tmp_path, "exit 0")
-    keytool_edit(tmp_path / "s.ks", "JKS", PASSWORD, add=[("a", ROOT.der)], remove=["b"], java=java)
-    assert PASSWORD not in (tmp_path / "seen").read_text()
-    assert (tmp_path / "environ").read_text().count(PASSWORD) == 2
-    assert PASSWORD not in str(os.environ)
-
-
-def test_a_jre_without_keytool_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(JavaError, match="there is no keytool beside"):
-        keytool_edit(tmp_path / "s", "JKS", PASSWORD, add=[], remove=["a"], java=fake_java(tmp_path, "exit 0"))

@@ -16,13 +16,23 @@ from allegra_tls_kit import EntryKind, KitError, Snapshot, StoreType, ber, keyst
 from allegra_tls_kit.errors import UnreadableKeystore, WrongPassword
 from allegra_tls_kit.jvm import JvmCase, jvm_verdicts
 from tests.children import as_nobody
-from tests.keystore_bytes import HERE, from_cryptography, inside, read, replaced, rewrite, shown, unsealed
+from tests.keystore_bytes import (
+    HERE,
+    TWICE,
+    from_cryptography,
+    inside,
+    read,
+    replaced,
+    rewrite,
+    sealed_with_pbmac1,
+    shown,
+    unsealed,
+)
 from tests.stores import HELD, LEAF, NEW, PASSWORD, ROOT, TRUSTED
 
 if TYPE_CHECKING:
     from tests.stores import Stores
 
-WRITABLE = sorted(HELD.keys() - {"keys.jceks"})
 EMPTY_PART = ber.encode(
     ber.SEQUENCE,
     ber.encode(ber.OID, bytes.fromhex("2a864886f70d010701")),
@@ -67,12 +77,15 @@ def test_the_anchors_are_those_of_a_jvm_that_has_no_password(stores: Stores, jav
     made = {kind: from_cryptography(kind) for kind in kinds} | {
         "unnamed": from_cryptography("truststore plain", named=False),
         "empty": rewrite(None),
-        "new": rewrite(None, {"a": NEW.der, "ä ö": ROOT.der, "": TRUSTED.der}),
+        "new": rewrite(None, {"a": NEW.der, "ä \N{GRINNING FACE}": ROOT.der, "": TRUSTED.der}),
         "mixed case": mixed.saves(PASSWORD),
+        "twice in JKS": rewrite(None, {"aa": NEW.der, "bb": ROOT.der}).replace(b"\0\2bb", b"\0\2aa"),
+        "twice in PKCS12": TWICE,
+        "once seen in PKCS12": rewrite(sealed_with_pbmac1(from_cryptography("truststore best")), {"new": NEW.der}),
     }
     for name in HELD:
         data = (stores.folder / name).read_bytes()
-        made |= {name: data} | ({f"{name} and one": rewrite(data, {"new": NEW.der})} if name in WRITABLE else {})
+        made |= {name: data} | ({f"{name} and one": rewrite(data, {"new": NEW.der})})
     for number, data in enumerate(made.values()):
         (tmp_path / str(number)).write_bytes(data)
     # A self-signed CA is trusted where it is an anchor, and nowhere else.
@@ -178,7 +191,7 @@ def test_a_file_that_is_not_there_is_a_snapshot_too(tmp_path: Path) -> None:
         (b"\xfe\xed\xfe\xed\0\0\0\1\0\0\0\0", "version"),
         (b"\xce\xce\xce\xce\0\0\0\2\0\0\0\1", "damaged"),
         (b"\x30\x84\xff\xff\xff\xff", "beyond the end"),
-        (b"\x30\x80\x02\x01\x03\0\0", "not read here"),
+        (b"\x30\x80\x02\x01\x03\0\0", "indefinite form, which is not read here"),
         (NEW.der, "damaged or unusual PKCS12"),
         (ber.encode(ber.SEQUENCE, ber.encode(ber.INTEGER, b"\3"), EMPTY_PART), "damaged or unusual PKCS12"),
     ],

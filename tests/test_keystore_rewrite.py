@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
     from tests.stores import Stores
 
-WRITABLE = sorted(HELD.keys() - {"keys.jceks"})
 SECONDS = 5000
 ALIASES = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=30).map(str.lower)
 CERTIFICATES = st.sampled_from([ROOT.der, LEAF.der, TRUSTED.der, NEW.der])
 
 
-@pytest.mark.parametrize("name", [*WRITABLE, "truststore plain", "bundle best"])
+@pytest.mark.parametrize("name", [*HELD, "truststore plain", "bundle best"])
 def test_an_added_certificate_is_trusted_and_all_else_is_as_it_was_for_keytool_too(
     name: str, stores: Stores, tmp_path: Path
 ) -> None:
@@ -35,15 +34,16 @@ def test_an_added_certificate_is_trusted_and_all_else_is_as_it_was_for_keytool_t
     after = read(made, password)
     (new,) = (entry for entry in after.entries if entry.certificate == NEW.der)
     assert tuple(entry for entry in after.entries if entry is not new) == before.entries
-    assert (new.alias, new.kind, new.certificate, new.anchor) == ("new-root", EntryKind.TRUSTED, NEW.der, True)
-    assert new.created == (AT if after.store_type is StoreType.JKS else None)
+    seen = after.store_type is not StoreType.JCEKS
+    assert (new.alias, new.kind, new.certificate, new.anchor) == ("new-root", EntryKind.TRUSTED, NEW.der, seen)
+    assert new.created == (None if after.store_type is StoreType.PKCS12 else AT)
     assert (after.store_type, after.integrity_checked) == (before.store_type, before.integrity_checked)
     assert rewrite(made, {}, "new-root", password=password) == data
     if password:  # keytool takes none that is shorter than six
         store = tmp_path / "store"
         store.write_bytes(made)
-        seen = {alias: entry for alias, entry in shown(after).items() if entry[0] != EntryKind.NOT_TRUSTED}
-        assert stores.listed(store) == seen
+        listed = {alias: entry for alias, entry in shown(after).items() if entry[0] != EntryKind.NOT_TRUSTED}
+        assert stores.listed(store) == listed
 
 
 @pytest.mark.parametrize("name", ["keys.jks", "aes.p12"])
@@ -56,12 +56,14 @@ def test_a_private_key_is_still_usable_with_its_own_password(name: str, stores: 
     assert KEY_PASSWORD != PASSWORD
 
 
-def test_a_trusted_entry_of_jks_keeps_its_date_and_place(stores: Stores) -> None:
-    data = (stores.folder / "keys.jks").read_bytes()
+@pytest.mark.parametrize("name", ["keys.jks", "keys.jceks"])
+def test_an_entry_of_jks_keeps_its_bytes_and_its_place(name: str, stores: Stores) -> None:
+    data = (stores.folder / name).read_bytes()
     made = rewrite(rewrite(data, {"b": NEW.der, "a": ROOT.der}), {"c": LEAF.der}, "b")
     before, after = read(data, PASSWORD), read(made, PASSWORD)
-    assert after.entries[:2] == before.entries
-    assert [(entry.alias, entry.created) for entry in after.entries[2:]] == [("a", AT), ("c", AT)]
+    assert after.entries[: len(before.entries)] == before.entries
+    assert [(entry.alias, entry.created) for entry in after.entries[len(before.entries) :]] == [("a", AT), ("c", AT)]
+    assert made[12:].startswith(data[12:-20])  # what stands between the number of entries and the digest
 
 
 @pytest.mark.parametrize("start", [None, "truststore plain", "bundle best", "key best"])
@@ -82,7 +84,7 @@ def test_adding_and_removing_is_the_identity(start: str | None, first: dict[str,
         assert rewrite(before, {}, *first, password=password) == data
 
 
-@pytest.mark.parametrize("name", [*WRITABLE, "new"])
+@pytest.mark.parametrize("name", [*HELD, "new"])
 @pytest.mark.parametrize("add", [{"T1": NEW.der}, {"K1": NEW.der}, {"a": NEW.der, "A": ROOT.der}])
 def test_an_alias_that_is_taken_in_any_case_is_refused(name: str, add: dict[str, bytes], stores: Stores) -> None:
     data = rewrite(None, {"t1": TRUSTED.der, "k1": ROOT.der}) if name == "new" else (stores.folder / name).read_bytes()
@@ -90,12 +92,10 @@ def test_an_alias_that_is_taken_in_any_case_is_refused(name: str, add: dict[str,
         rewrite(data, add)
 
 
-@pytest.mark.parametrize("alias", ["😀", "\ud83d", "x" * 65_536, "é" * 32_768], ids=["emoji", "half", "long", "wide"])
-@pytest.mark.parametrize("start", [None, "truststore best"])
-def test_an_alias_that_java_would_not_read_back_is_refused(alias: str, start: str | None) -> None:
-    data = None if start is None else from_cryptography(start)
+@pytest.mark.parametrize("alias", ["\ud83d", "x" * 65_536, "é" * 32_768, "\N{GRINNING FACE}" * 10_923])
+def test_an_alias_that_java_would_not_read_back_is_refused(alias: str) -> None:
     with pytest.raises(WouldLose, match="letters and digits") as caught:
-        rewrite(data, {alias: NEW.der})
+        rewrite(None, {alias: NEW.der})
     assert len(str(caught.value)) < 1000
 
 
@@ -106,8 +106,8 @@ def test_an_alias_that_java_would_not_read_back_is_refused(alias: str, start: st
         ("mac-only.p12", None, (), PasswordNeeded),
         ("keys.jks", "wrong", (), WrongPassword),
         ("mac-only.p12", "wrong", (), WrongPassword),
-        ("keys.jceks", PASSWORD, (), WouldLose),
-        ("aes.p12", PASSWORD, ("t1",), WouldLose),
+        ("keys.jceks", None, (), PasswordNeeded),
+        ("keys.jceks", "wrong", (), WrongPassword),
         ("mac-only.p12", PASSWORD, ("k1",), WouldLose),
         ("mac-only.p12", PASSWORD, ("s1",), WouldLose),
         ("mac-only.p12", PASSWORD, ("cn=root ca",), WouldLose),

@@ -70,7 +70,7 @@ public final class JvmVerdicts extends SSLEngine {
     }
 
     /** Returns the trust manager, or the exception with which the store cannot be read. */
-    private static Object trustManager(byte[] store) {
+    static Object trustManager(byte[] store) {
         try {
             KeyStore keystore = KeyStore.getInstance(KeyStore.getDefaultType());
             keystore.load(new ByteArrayInputStream(store), null);
@@ -114,7 +114,7 @@ public final class JvmVerdicts extends SSLEngine {
         }
     }
 
-    private static String refused(String message) {
+    static String refused(String message) {
         return "F " + Base64.getEncoder().encodeToString(message.getBytes(StandardCharsets.UTF_8));
     }
 
