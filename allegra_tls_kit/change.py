@@ -6,40 +6,46 @@ state. The journal is written ahead of each step, so that after a crash its last
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from allegra_tls_kit import keystore, swap
+from allegra_tls_kit.attributes import attributes_of, require_no_mount, require_own_root, require_replaceable
+from allegra_tls_kit.candidate import candidate
 from allegra_tls_kit.effective import effective_truststores
 from allegra_tls_kit.errors import (
     JavaError,
+    JournalError,
+    KeystoreError,
     KitError,
-    LocateError,
-    NeedsKeytool,
     NotConfirmed,
     NotWritable,
     PlanRefused,
+    StalePlan,
     UnexpectedOutcome,
-    WouldLose,
 )
 from allegra_tls_kit.files import read_keystore, read_keystore_bytes
-from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts, keytool_edit
-from allegra_tls_kit.keystore import DEFAULT_PASSWORD, Edit, Snapshot, StoreType
-from allegra_tls_kit.locate import Allegra, locate
-from allegra_tls_kit.plan import ActionKind, Applied, ApplyState, ApplyStep, Plan, differences, require_fresh, simulate
+from allegra_tls_kit.jvm import JvmCase, JvmVerdict, jvm_verdicts
+from allegra_tls_kit.keystore import DEFAULT_PASSWORD, Snapshot
+from allegra_tls_kit.plan import Applied, ApplyState, ApplyStep, Plan, require_fresh
 from allegra_tls_kit.probe import probe_all
 from allegra_tls_kit.secret import PasswordSource, obtain
 from allegra_tls_kit.survey import identification, judge
 from allegra_tls_kit.text import visible
+from allegra_tls_kit.witness import Witness, allegra_of, java_of, jvm_at_hand, testimony
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allegra_tls_kit.attributes import Attributes
     from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.journal import Journal
+    from allegra_tls_kit.locate import Allegra
     from allegra_tls_kit.trust import Diagnosis
 
 
@@ -60,18 +66,28 @@ class Verified:
     sentences: tuple[str, ...]
 
 
-def apply(plan: Plan, journal: Journal, *, confirm: str, password: PasswordSource = None) -> Applied:
+def apply(  # noqa: PLR0913 - what a person confirms, and what a change may need beyond
+    plan: Plan,
+    journal: Journal,
+    *,
+    confirm: str,
+    password: PasswordSource = None,
+    backup_folder: str | os.PathLike[str] | None = None,
+    witness: Witness | None = jvm_at_hand,
+) -> Applied:
     """Make the change that the plan says, under a lock, with a backup, or leave the file as it is.
 
     `confirm` is the plan's id, typed by whoever has read the plan and compared the fingerprint. Without a password `changeit` is
-    tried, which opens most stores and seals new ones. A plan that changes nothing writes nothing to the store.
-    Raises NotConfirmed, PlanRefused for a conflict, StalePlan, WrongPassword, PasswordNeeded, WouldLose, KeystoreLocked,
-    NotWritable, UnexpectedOutcome, JournalError.
+    tried, which opens most stores and seals new ones; a restore needs none. The backup is `<name>.<UTC>.<plan's id>.bak`, beside
+    the file or in `backup_folder`, which has to exist; its SHA-256 is `plan.snapshot.sha256`. `witness` reads the prepared store
+    before it goes live: a JVM where one is at hand, `functools.partial(kit.jvm_anchors, java=…)` for a certain one, None for
+    nobody; the journal says what came of it. A plan that changes nothing writes nothing to the store.
+    Raises NotConfirmed, PlanRefused (a conflict, or a witness that sees something else), StalePlan, WrongPassword,
+    PasswordNeeded, WouldLose, KeystoreLocked, NotWritable, UnexpectedOutcome, JournalError.
     """
     journal.keep(plan)
-    conflicts = [action for action in plan.actions if action.kind is ActionKind.CONFLICT]
-    if conflicts:
-        raise PlanRefused(f"{plan.keystore}: {visible(conflicts[0].alias)}: {conflicts[0].reason}")
+    if plan.conflicts:
+        raise PlanRefused(f"{plan.keystore}: {visible(plan.conflicts[0].alias)}: {plan.conflicts[0].reason}")
     if confirm != plan.id:
         raise NotConfirmed(
             f"read the plan, compare the fingerprint, then confirm={plan.id!r}; {visible(str(confirm), 20)!r} is not its id"
@@ -79,7 +95,8 @@ def apply(plan: Plan, journal: Journal, *, confirm: str, password: PasswordSourc
     if not plan.changes:
         return journal.keep(Applied(plan, datetime.now(UTC), changed=False, sha256=plan.snapshot.sha256, backup=None))
     given = obtain(password, f"Password of {plan.keystore.name}")
-    return _Change(plan, journal, DEFAULT_PASSWORD if given is None else given).made()
+    folder = None if backup_folder is None else Path(os.path.realpath(backup_folder))
+    return _Change(plan, journal, DEFAULT_PASSWORD if given is None else given, folder, witness).made()
 
 
 def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: PasswordSource = None) -> Verified:
@@ -92,7 +109,7 @@ def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: 
     store = applied.plan.keystore
     if password is not None:
         read_keystore(store, password)
-    allegra = _allegra(store)
+    allegra = allegra_of(store)
     effective = _effective(read_keystore(store), endpoint, allegra)
     (result,) = probe_all((endpoint,))
     journal.keep(result)
@@ -111,122 +128,118 @@ def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: 
 class _Change:
     """One change on its way through the door."""
 
-    def __init__(self, plan: Plan, journal: Journal, password: str) -> None:
-        self._plan, self._journal, self._password = plan, journal, password
+    def __init__(self, plan: Plan, journal: Journal, password: str, backup_folder: Path | None, witness: Witness | None) -> None:
+        self._plan, self._journal, self._password, self._witness = plan, journal, password, witness
         self._target = Path(os.path.realpath(plan.keystore))  # Path.resolve raises RuntimeError on a loop of links before 3.13
+        self._backup_folder = backup_folder or self._target.parent
         self._at = datetime.now(UTC)
         self._backup: Path | None = None
-        self._in_place = False
+        self._new: str | None = None
+        self._swapping = self._in_place = False
 
     def made(self) -> Applied:
-        self._step(ApplyState.CONFIRMED, self._plan.snapshot.sha256, f"plan {self._plan.id} is confirmed")
         try:
+            self._step(ApplyState.CONFIRMED, self._plan.snapshot.sha256, f"plan {self._plan.id} is confirmed")
+            require_own_root(self._plan.keystore)
+            require_no_mount(self._target)
+            self._require_backup_folder()
             with swap.locked(self._target):
                 return self._carried_out()
-        except (KitError, OSError) as error:
-            if self._in_place:
-                raise UnexpectedOutcome(f"{self._target}: the change is in place, and then: {error}") from error
-            self._step(ApplyState.ABANDONED, self._plan.snapshot.sha256, f"{type(error).__name__}: {error}")
-            if isinstance(error, KitError):
+        except BaseException as error:
+            if self._is_in_place():
+                if isinstance(error, KitError | OSError):
+                    raise UnexpectedOutcome(f"{self._target}: the change is in place, and then: {error}") from error
                 raise
-            raise NotWritable(f"{self._target}: {error.strerror or error}; the keystore is as it was") from error
+            self._abandon(error)
+            if isinstance(error, JournalError):
+                raise JournalError(f"{error}; the keystore is as it was") from error
+            if isinstance(error, OSError) and not isinstance(error, KitError):
+                raise NotWritable(f"{self._target}: {error.strerror or error}; the keystore is as it was") from error
+            raise
 
     def _carried_out(self) -> Applied:
         data = read_keystore_bytes(self._target)
-        require_fresh(self._plan, self._read(data))
-        state = swap.require_replaceable(self._target)
+        if _digest(data) != self._plan.snapshot.sha256:
+            self._refuse_as_stale(data)
+        like = require_replaceable(self._target)
         if self._plan.removes_store:
-            return self._removed()
-        candidate = self._candidate(data)
-        digest = hashlib.sha256(candidate).hexdigest()
-        prepared = swap.prepare(self._target, candidate, state)
-        try:
-            if data is not None and state is not None:
-                swap.keep_copy(self._target, data, state, self._beside("bak"))
-                self._backup = self._beside("bak")
-            self._step(ApplyState.PREPARED, digest, f"{prepared.name} holds the new store and reads back as planned")
-            self._require_untouched()
-            prepared.replace(self._target)
-            self._in_place = True
-        finally:
-            prepared.unlink(missing_ok=True)
-        swap.sync_folder(self._target.parent)
-        self._require_live(digest)
-        return self._finished(digest)
+            self._keep_backup(data, like)
+            self._step(ApplyState.PREPARED, None, "the store is removed; the backup is what it was")
+            self._swap(lambda: swap.take_away(self._target))
+            return self._finished("removed")
+        new = candidate(self._plan, data, self._target, self._password, self._at)
+        model = like or (attributes_of(self._plan.backup.path) if self._plan.backup else None)
+        with swap.prepared(self._target, new.data, model) as prepared:
+            said = testimony(self._witness, prepared, self._target, new)
+            self._keep_backup(data, like)
+            self._new = new.sha256
+            self._step(ApplyState.PREPARED, new.sha256, f"{prepared.name} holds the new store and reads back as planned; {said}")
+            put = swap.put_new if data is None else swap.put_over
+            self._swap(lambda: put(prepared, self._target))
+        return self._finished("in place, read back and compared")
 
-    def _candidate(self, data: bytes | None) -> bytes:
-        """Return the new bytes, read back and compared entry by entry with what the plan simulates."""
-        add = {a.alias: a.certificate for a in self._plan.actions if a.kind is ActionKind.ADD and a.certificate is not None}
-        remove = frozenset(a.alias for a in self._plan.actions if a.kind is ActionKind.REMOVE)
-        edit = Edit(add, remove, self._at)
-        try:
-            candidate = keystore.rewrite(data, self._plan.keystore, self._password, edit)
-        except NeedsKeytool as refusal:
-            candidate = self._made_by_keytool(data or b"", edit, refusal)
-        wrong = differences(simulate(self._plan), self._read(candidate).entries)
-        if wrong:
-            raise PlanRefused(
-                f"{self._target}: the prepared store does not read back as planned ({', '.join(wrong[:5])}); not used"
-            )
-        return candidate
+    def _keep_backup(self, data: bytes | None, like: Attributes | None) -> None:
+        if data is not None:
+            copy = self._backup_folder / f"{self._target.name}.{self._at:%Y%m%dT%H%M%S.%fZ}.{self._plan.id}.bak"
+            swap.keep_copy(self._target, data, like, copy)
+            self._backup = copy
 
-    def _made_by_keytool(self, data: bytes, edit: Edit, refusal: NeedsKeytool) -> bytes:
-        """Let keytool make what no writer here can, on a copy; what comes of it is compared like anything else."""
-        before = self._plan.snapshot
-        password = self._password if before.integrity_checked or before.store_type is not StoreType.PKCS12 else None
-        with tempfile.TemporaryDirectory(dir=self._target.parent, prefix=f".{self._target.name}.") as folder:
-            copy = Path(folder) / self._target.name
-            copy.write_bytes(data)
+    def _swap(self, put: Callable[[], None]) -> None:
+        """Look at the digest once more and put the new file in place, or take the old one away; look at both again."""
+        before = self._plan.snapshot.sha256
+        with swap.held(self._target) as digest_of_the_old:
+            if digest_of_the_old() != before:
+                self._refuse_as_stale(read_keystore_bytes(self._target))
+            self._swapping = True
             try:
-                keytool_edit(copy, before.store_type, password, add=list(edit.add.items()), remove=sorted(edit.remove))
-            except JavaError as error:
-                raise WouldLose(f"{refusal}; keytool could not do it on a copy either: {error}") from None
-            return copy.read_bytes()
-
-    def _read(self, data: bytes | None) -> Snapshot:
-        return keystore.read(data, self._plan.keystore, self._password)
-
-    def _removed(self) -> Applied:
-        self._backup = self._beside("removed")
-        self._step(ApplyState.PREPARED, None, f"the store goes to {self._backup.name}")
-        self._require_untouched()
-        self._target.replace(self._backup)
-        self._in_place = True
+                put()
+            except FileExistsError:  # somebody else has made the store
+                self._refuse_as_stale(read_keystore_bytes(self._target))
+            self._in_place = True
+            overtaken = digest_of_the_old() != before
         swap.sync_folder(self._target.parent)
-        return self._finished(None)
-
-    def _require_untouched(self) -> None:
-        """Look at the digest once more right before the swap; the store is parsed again only to say what has changed."""
-        data = read_keystore_bytes(self._target)
-        if data is None or hashlib.sha256(data).hexdigest() != self._plan.snapshot.sha256:
-            require_fresh(self._plan, self._read(data))
-
-    def _require_live(self, digest: str) -> None:
-        live = read_keystore_bytes(self._target)
-        if live is None or hashlib.sha256(live).hexdigest() != digest:
+        if overtaken:
+            raise UnexpectedOutcome(
+                "somebody else wrote the old file while it was replaced; what they wrote is lost, say so to them"
+            )
+        if _digest(read_keystore_bytes(self._target)) != self._new:
             raise UnexpectedOutcome(
                 f"it was replaced as planned and does not hold that now: somebody else wrote it; before it was {self._backup}"
             )
 
-    def _finished(self, digest: str | None) -> Applied:
-        self._step(ApplyState.APPLIED, digest, "in place, read back and compared" if digest else "removed")
-        return self._journal.keep(Applied(self._plan, self._at, changed=True, sha256=digest, backup=self._backup))
+    def _refuse_as_stale(self, data: bytes | None) -> NoReturn:
+        """Say what has changed; only for that the store is parsed again."""
+        try:
+            require_fresh(self._plan, keystore.read(data, self._plan.keystore, self._password))
+        except KeystoreError as error:
+            raise StalePlan(f"{self._target} has changed since plan {self._plan.id} was made, and now: {error}") from None
+        raise StalePlan(f"{self._target}: somebody is writing it at this moment; read it again and plan again")
+
+    def _is_in_place(self) -> bool:
+        """Look at the file itself where need be: over a network a rename can be done and reported as failed."""
+        if self._swapping and not self._in_place:
+            with contextlib.suppress(OSError, KitError):
+                return _digest(read_keystore_bytes(self._target)) == self._new
+        return self._in_place
+
+    def _abandon(self, error: BaseException) -> None:
+        with contextlib.suppress(JournalError):  # what went wrong first is what has to be said; the digest tells the rest
+            self._step(ApplyState.ABANDONED, self._plan.snapshot.sha256, f"{type(error).__name__}: {error}")
+
+    def _require_backup_folder(self) -> None:
+        if self._backup_folder != self._target.parent and not self._backup_folder.is_dir():
+            raise NotWritable(f"{self._backup_folder}: there is no such folder for the backup; make it, or leave it out")
+
+    def _finished(self, detail: str) -> Applied:
+        self._step(ApplyState.APPLIED, self._new, detail)
+        return self._journal.keep(Applied(self._plan, self._at, changed=True, sha256=self._new, backup=self._backup))
 
     def _step(self, state: ApplyState, digest: str | None, detail: str) -> None:
         self._journal.keep(ApplyStep(self._plan.id, state, self._target, digest, self._backup, detail))
 
-    def _beside(self, what: str) -> Path:
-        return self._target.with_name(f"{self._target.name}.{self._at:%Y%m%dT%H%M%SZ}.{self._plan.id}.{what}")
 
-
-def _allegra(store: Path) -> Allegra | None:
-    """Return the Allegra that the store belongs to, as far as it can be seen from here; None where there is none."""
-    for home in (store.parent.parent if store.parent.name == "keystore" else None, None):
-        try:
-            return locate(home)
-        except LocateError:
-            continue
-    return None
+def _digest(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _effective(snapshot: Snapshot, endpoint: Endpoint, allegra: Allegra | None) -> Snapshot:
@@ -239,9 +252,9 @@ def _effective(snapshot: Snapshot, endpoint: Endpoint, allegra: Allegra | None) 
 def _ask_jvm(
     chain: tuple[bytes, ...], store: Snapshot, endpoint: Endpoint, allegra: Allegra | None
 ) -> tuple[JvmVerdict | None, str]:
-    java = allegra.jvms[0].home if allegra is not None and allegra.jvms else None
+    case = JvmCase(chain, store.path, endpoint.identity, identification(endpoint))
     try:
-        (verdict,) = jvm_verdicts([JvmCase(chain, store.path, endpoint.identity, identification(endpoint))], java=java)
+        (verdict,) = jvm_verdicts([case], java=java_of(allegra))
     except JavaError as error:
         return None, f"no JVM was asked: {error}"
     return verdict, f"a real JVM says: {verdict.message or 'trusted'}"

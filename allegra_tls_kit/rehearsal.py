@@ -112,7 +112,7 @@ def imported(laboratory: Laboratory, name: str, allegra: Allegra, journal: Journ
 
 def _apply(store: Path, certificate: bytes, purpose: str, journal: Journal) -> Applied:
     plan = plan_import(read_keystore(store, DEFAULT_PASSWORD), [certificate], purpose=purpose)
-    return apply(plan, journal, confirm=plan.id, password=DEFAULT_PASSWORD)
+    return apply(plan, journal, confirm=plan.id, password=DEFAULT_PASSWORD, witness=None)
 
 
 def _journal(laboratory: Laboratory, records: str | os.PathLike[str], title: str) -> Journal:

@@ -1,28 +1,34 @@
 """One file, replaced in one step: before it the old bytes, after it the new ones, never anything else.
 
-A copy is prepared in the same folder with the mode, owner, group and extended attributes of the file it is for, brought to the
-disk, and renamed over it. Links are followed, the file they point to is replaced. The modification time is new on purpose: a
-JVM serves a store with the old one from its cache.
+A copy is prepared in the same folder, as the file is that it is for, brought to the disk, read back, and renamed over it. The
+caller follows links. The lock keeps out other processes of this kit. keytool knows no lock and writes in place; what it wrote
+before the last look, or writes into the old file while that is replaced, is noticed (`held`). What cannot be: a program that read
+the file before the swap and writes it afterwards, from what it had read; and one that puts a file of its own at this name between
+the last look and the swap, which are microseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from allegra_tls_kit import windows
 from allegra_tls_kit.errors import KeystoreLocked, NotWritable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from io import FileIO
 
-LOCK_PATIENCE = 10.0
+    from allegra_tls_kit.attributes import Attributes
+
+LOCK_PATIENCE = 30.0
 NEW_FILE_MODE = 0o644
 """Trusted certificates are public, and the service's user has to read them: Java passes over a store that it cannot read."""
 NEW_FOLDER_MODE = 0o755
@@ -32,13 +38,12 @@ NEW_FOLDER_MODE = 0o755
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock beside the file for as long as the context lasts, its folder made if need be.
 
-    It keeps out other processes of this kit; keytool knows no lock. Raises KeystoreLocked after ten seconds, and NotWritable.
+    The lock file stays; the lock itself ends with its process, however that ends. Raises KeystoreLocked after half a minute, and
+    NotWritable.
     """
     lock = FileLock(path.parent / f".{path.name}.lock", timeout=LOCK_PATIENCE)
     try:
-        with contextlib.suppress(FileExistsError):
-            path.parent.mkdir(parents=True)
-            path.parent.chmod(NEW_FOLDER_MODE)  # whatever the umask: the service's user has to come in
+        _make_folder(path.parent)
         lock.acquire()
     except Timeout:
         raise KeystoreLocked(f"{path}: another change to it has been going on for {LOCK_PATIENCE:g} s; look who it is") from None
@@ -52,78 +57,79 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def require_replaceable(path: Path) -> os.stat_result | None:
-    """Return what the file is, None where there is none; raise NotWritable where a rename would not keep what it is."""
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(state.st_mode):
-        raise NotWritable(f"{path}: not a regular file")
-    if state.st_nlink > 1:
-        raise NotWritable(
-            f"{path}: the file has {state.st_nlink} hard links, which a replacement would tear apart; change a copy"
-        )
-    if not os.access(path, os.W_OK):
-        raise NotWritable(f"{path}: this user may not write it; run the change as its owner")
-    return state
+@contextlib.contextmanager
+def prepared(path: Path, data: bytes, like: Attributes | None, *, folder: Path | None = None) -> Iterator[Path]:
+    """Have data in a new file beside `path`, or in `folder`: on the disk, read back, and as the file in `like` in all else.
 
-
-def prepare(path: Path, data: bytes, like: os.stat_result | None) -> Path:
-    """Write data to a new file beside `path`, through to the disk, and return it; mode, owner, attributes are the old one's."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    prepared = Path(name)
+    It is gone when the context ends, unless it has got another name by then. Raises NotWritable and OSError.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent)
+    made = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            _keep_what_it_is(prepared, path, like)
+            if like is None:
+                made.chmod(NEW_FILE_MODE)
+            else:
+                like.give_to(made)
             os.fsync(file.fileno())
-    except BaseException:
-        prepared.unlink(missing_ok=True)
-        raise
-    return prepared
+        if made.read_bytes() != data:
+            raise NotWritable(f"{made}: this file system does not give back what was written to it; the keystore is as it was")
+        yield made
+    finally:
+        with contextlib.suppress(OSError):  # whatever went wrong before is what has to be said
+            made.unlink(missing_ok=True)
 
 
-def keep_copy(path: Path, data: bytes, like: os.stat_result, copy: Path) -> None:
-    """Write data to `copy`, in the folder of `path` and through to the disk; it is as `path` in all else, or not there."""
-    prepared = prepare(path, data, like)
+def keep_copy(path: Path, data: bytes, like: Attributes | None, copy: Path) -> None:
+    """Write data to `copy`, through to the disk and as `path` in all else; whole, or not at all, and never over another file."""
     try:
-        prepared.replace(copy)
-    except BaseException:
-        prepared.unlink(missing_ok=True)
-        raise
-    sync_folder(copy.parent)
-
-
-def _keep_what_it_is(prepared: Path, path: Path, like: os.stat_result | None) -> None:
-    if like is None:
-        prepared.chmod(NEW_FILE_MODE)
-        return
-    prepared.chmod(stat.S_IMODE(like.st_mode))
-    made = prepared.stat()
-    if hasattr(os, "chown") and (like.st_uid, like.st_gid) != (made.st_uid, made.st_gid):
-        try:
-            os.chown(prepared, like.st_uid, like.st_gid)
-        except PermissionError:
-            raise NotWritable(f"{path}: its owner and group cannot be kept by this user; run the change as its owner") from None
-    for attribute in _attributes(path):
-        try:
-            os.setxattr(prepared, attribute, os.getxattr(path, attribute))
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise
-
-
-def _attributes(path: Path) -> list[str]:
-    if not hasattr(os, "listxattr"):
-        return []  # only Linux has them
-    try:
-        return os.listxattr(path)
+        with prepared(path, data, like, folder=copy.parent) as made:
+            put_new(made, copy)
+        sync_folder(copy.parent)
     except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []
-        raise
+        if isinstance(error, NotWritable):
+            raise
+        raise NotWritable(
+            f"{copy}: the backup cannot be written: {error.strerror or error}; the keystore is as it was"
+        ) from error
+
+
+def put_new(made: Path, path: Path) -> None:
+    """Give a prepared file its name, which no file may have; raises FileExistsError."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    made.replace(path)
+
+
+def put_over(made: Path, path: Path) -> None:
+    """Let a prepared file take the place of another, in one step."""
+    windows.patiently(lambda: made.replace(path))
+
+
+def take_away(path: Path) -> None:
+    """Remove a file."""
+    windows.patiently(path.unlink)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[Callable[[], str | None]]:
+    """Keep a file open, and give what tells its SHA-256 at any moment, None where there is no file.
+
+    It goes on telling of this file when another has taken its name: who opened it before writes to what is no longer there.
+    """
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError:
+        yield lambda: None
+        return
+    with file:
+        if os.name != "nt":
+            yield lambda: _digest(file)
+            return
+        digest = _digest(file)
+    yield lambda: digest  # Windows replaces no file that is open, whoever has it open
 
 
 def sync_folder(folder: Path) -> None:
@@ -135,3 +141,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _digest(file: FileIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it; whatever the umask, the service's user has to come in."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(NEW_FOLDER_MODE)
+        sync_folder(folder.parent)
