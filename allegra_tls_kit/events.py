@@ -159,22 +159,26 @@ def _applied_from(value: Mapping[str, Any]) -> Applied:
 
 
 def _plan_from(value: Mapping[str, Any]) -> Plan:
-    snapshot = value["snapshot"]
-    entries = tuple(_entry_from(entry) for entry in snapshot["entries"])
-    before = Snapshot(
-        Path(snapshot["path"]),
-        snapshot["exists"],
-        StoreType(snapshot["store_type"]),
-        snapshot["sha256"],
-        entries,
-        snapshot["integrity_checked"],
-        snapshot["locked"],
-        tuple(snapshot["notes"]),
-    )
-    plan = Plan(before, value["purpose"], tuple(_action_from(action) for action in value["actions"]))
+    actions = tuple(_action_from(action) for action in value["actions"])
+    restored = value.get("backup")  # which plans of former versions do not have
+    backup = None if restored is None else _snapshot_from(restored)
+    plan = Plan(_snapshot_from(value["snapshot"]), value["purpose"], actions, backup)
     if plan.id != value["id"]:
         raise ValueError(f"it says id {visible(str(value['id']), 20)} and is {plan.id}: one of the two was altered")
     return plan
+
+
+def _snapshot_from(value: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(
+        Path(value["path"]),
+        value["exists"],
+        StoreType(value["store_type"]),
+        value["sha256"],
+        tuple(_entry_from(entry) for entry in value["entries"]),
+        value["integrity_checked"],
+        value["locked"],
+        tuple(value["notes"]),
+    )
 
 
 def _action_from(value: Mapping[str, Any]) -> Action:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,23 @@ def read_keystore(path: str | os.PathLike[str], password: PasswordSource = None)
     """
     path = Path(path)
     return keystore.read(read_keystore_bytes(path), path, obtain(password, f"Password of {path.name}"))
+
+
+def read_to_restore(
+    path: str | os.PathLike[str], backup: keystore.Snapshot, password: PasswordSource = None
+) -> keystore.Snapshot:
+    """Read a keystore over which a backup is to be restored, whatever became of it.
+
+    What is damaged, or no keystore any more, is known by its digest: it counts as having no entries, with the reason as its note.
+    Raises as `read_keystore` for a file that may not be read, and for a wrong password.
+    """
+    path = Path(path)
+    data = read_keystore_bytes(path)
+    try:
+        return keystore.read(data, path, obtain(password, f"Password of {path.name}"))
+    except UnreadableKeystore as error:
+        digest = hashlib.sha256(data or b"").hexdigest()
+        return replace(backup, path=path, sha256=digest, entries=(), locked=False, notes=(str(error),))
 
 
 def read_truststore(path: str | os.PathLike[str] = "") -> keystore.Snapshot | None:

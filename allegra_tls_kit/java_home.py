@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit.errors import UnreadableKeystore
 from allegra_tls_kit.keystore import StoreType, store_type_of
+from allegra_tls_kit.system_store import system_store
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 
 RELEASE_BYTES = 65_536
 """How much of a `release` file is read; real ones have about 2 KB."""
-
-# Folders whose content a tool of the operating system writes, and where that tool wants its input.
-_OWNERS = {
-    "/etc/ssl/certs/java/": (
-        "update-ca-certificates writes this file (Debian, Ubuntu); the lasting way in is a .crt file in "
-        "/usr/local/share/ca-certificates, then update-ca-certificates"
-    ),
-    "/etc/pki/": (
-        "update-ca-trust rewrites this file (RHEL, Fedora) and drops what was added by hand; the lasting way in is a file in "
-        "/etc/pki/ca-trust/source/anchors, then update-ca-trust"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +94,8 @@ def _type_by(magic: bytes) -> StoreType | None:
 
 def owner(real_path: Path) -> str | None:
     """Tell what in the operating system writes a truststore at this place, links resolved; None where nothing is known to."""
-    return next((words for folder, words in _OWNERS.items() if real_path.as_posix().startswith(folder)), None)
+    system = system_store(real_path)
+    return None if system is None else system.words
 
 
 def default_truststore(java_home: Path) -> TrustFile:

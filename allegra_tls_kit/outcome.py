@@ -149,7 +149,7 @@ def outcome_of(by_kind: Kinds, plan: Mapping[str, Any]) -> Outcome:
     applied = last(by_kind, "Applied", plan["id"])
     if verified := last(by_kind, "Verified", plan["id"]):
         kinds = {action["kind"] for action in plan["actions"]}
-        takes_out = "add" not in kinds and not kinds.isdisjoint({"remove", "delete_store", "not_found"})
+        takes_out = kinds.isdisjoint({"add", "restore"}) and not kinds.isdisjoint({"remove", "delete_store", "not_found"})
         if applied and not applied["changed"] and verified["trusted"]:
             return Outcome.UNCHANGED
         return _VERIFIED[takes_out, bool(verified["trusted"])]

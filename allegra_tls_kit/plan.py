@@ -1,4 +1,4 @@
-"""A change as a value: plan it, look at it, simulate it, plan its way back. Nothing here touches a file.
+"""A change as a value: plan it, look at it, simulate it. Nothing here touches a file.
 
 A plan is about one file and carries the snapshot that it was made from; its id is derived from all of it, so the id that
 somebody confirms stands for exactly this change to exactly this file. Every awkward case is an action, not a flag.
@@ -16,22 +16,29 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import certificate_facts, load, sha256_of
-from allegra_tls_kit.errors import PasswordNeeded, PlanRefused, StalePlan, WouldLose
+from allegra_tls_kit.errors import PasswordNeeded, PlanRefused, StalePlan
 from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
 from allegra_tls_kit.text import count, slug, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
 ALIAS_PREFIX = "allegra-"
 """Entries that this kit made can be told by it."""
 ID_DIGITS = 8
+_NOT_THE_SAME = (
+    "# Not the same: keytool encrypts what it adds to this file, and a Java that opens it without a password, as Allegra's does, "
+    "does not see it. This kit adds it unencrypted."
+)
 
 
 class ActionKind(StrEnum):
-    """What a plan does with one entry; only `add`, `remove` and `delete_store` change anything."""
+    """What a plan does with one entry; `keep`, `not_found`, `left_out` and `conflict` change nothing.
+
+    `delete_store` and `restore` with an empty alias are about the file; `restore` puts an entry back to what it was.
+    """
 
     ADD = "add"
     KEEP = "keep"
@@ -39,6 +46,11 @@ class ActionKind(StrEnum):
     REMOVE = "remove"
     NOT_FOUND = "not_found"
     DELETE_STORE = "delete_store"
+    RESTORE = "restore"
+    LEFT_OUT = "left_out"
+
+
+_CHANGING = frozenset({ActionKind.ADD, ActionKind.REMOVE, ActionKind.DELETE_STORE, ActionKind.RESTORE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +65,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A change of one keystore, made from `snapshot`; `purpose` says in a sentence what it is for."""
+    """A change of one keystore, made from `snapshot`; `purpose` says in a sentence what it is for.
+
+    `backup` is the file that a restore puts in place byte for byte, None for every other plan.
+    """
 
     snapshot: Snapshot
     purpose: str
     actions: tuple[Action, ...]
+    backup: Snapshot | None = None
 
     @property
     def keystore(self) -> Path:
@@ -66,15 +82,24 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits over the file, its content, the purpose and every action; the same plan has the same id."""
+        """Eight hexadecimal digits over the file, its content, the purpose and every action; the same plan has the same id.
+
+        Of a restore it covers the backup too, by its path and digest.
+        """
         actions = [(a.kind, a.alias, sha256_of(a.certificate) if a.certificate else None) for a in self.actions]
-        whole = json.dumps([str(self.keystore), self.snapshot.sha256, self.purpose, actions])
+        restored = [] if self.backup is None else [str(self.backup.path), self.backup.sha256]
+        whole = json.dumps([str(self.keystore), self.snapshot.sha256, self.purpose, actions, *restored])
         return hashlib.sha256(whole.encode()).hexdigest()[:ID_DIGITS]
 
     @property
     def changes(self) -> bool:
         """Whether applying it would change the file; False where everything is there already."""
-        return any(a.kind in (ActionKind.ADD, ActionKind.REMOVE, ActionKind.DELETE_STORE) for a in self.actions)
+        return any(action.kind in _CHANGING for action in self.actions)
+
+    @property
+    def conflicts(self) -> tuple[Action, ...]:
+        """What keeps the plan from being applied; empty where nothing does."""
+        return tuple(action for action in self.actions if action.kind is ActionKind.CONFLICT)
 
     @property
     def removes_store(self) -> bool:
@@ -82,22 +107,34 @@ class Plan:
         return any(a.kind is ActionKind.DELETE_STORE for a in self.actions)
 
     def keytool_commands(self) -> tuple[str, ...]:
-        """Return the same change as commands for a POSIX shell, each complete in itself, the password from `$STOREPASS`.
+        """Return the same change as commands for a POSIX shell, to be run in this order, the password from `$STOREPASS`.
 
-        They are for a change board, or a host where this kit may not run. keytool writes in place, without lock or backup.
+        They are for a change board, or a host where this kit may not run; `sha256sum` is GNU's. keytool writes in place, without
+        lock or backup; for a store without a password it takes any. Empty where nothing changes, and for a plan that cannot be
+        applied. A line that begins with `#` says where they fall short.
         """
         where = shlex.quote(str(self.keystore))
+        if self.conflicts or not self.changes:
+            return ()
+        if self.removes_store:
+            return (f"mv {where} {shlex.quote(f'{self.keystore}.{self.id}.removed')}",)
+        folder = [] if self.snapshot.exists else [f"mkdir -p {shlex.quote(str(self.keystore.parent))}"]
+        if self.backup is not None:
+            return (*folder, _copied(self.backup, where))
+        changes = [command for action in self.actions for command in self._keytool(action, where)]
+        adds = any(action.kind is ActionKind.ADD for action in self.actions)
+        warned = [_NOT_THE_SAME] if adds and _is_encrypted(self.snapshot) else []
+        return (*warned, *folder, *changes)
+
+    def _keytool(self, action: Action, where: str) -> Iterator[str]:
         store = f"-storetype {self.snapshot.store_type} -keystore {where} -storepass:env STOREPASS"
-        commands = [] if self.snapshot.exists else [f"mkdir -p {shlex.quote(str(self.keystore.parent))}"]
-        for action in self.actions:
-            alias = shlex.quote(action.alias)
-            if action.kind is ActionKind.ADD and action.certificate is not None:
-                commands.append(f"keytool -importcert -noprompt -alias {alias} {store} <<'PEM'\n{pem(action.certificate)}PEM")
-            elif action.kind is ActionKind.REMOVE:
-                commands.append(f"keytool -delete -alias {alias} {store}")
-            elif action.kind is ActionKind.DELETE_STORE:
-                commands.append(f"mv {where} {where}.removed")
-        return tuple(commands)
+        # Java reads its command line by the locale, and in that of a cron job it reads nothing beyond ASCII.
+        keytool = "keytool" if f"{action.alias}{where}".isascii() else "LC_ALL=C.UTF-8 keytool"
+        alias = shlex.quote(action.alias)
+        if action.kind is ActionKind.REMOVE:
+            yield f"{keytool} -delete -alias {alias} {store}"
+        elif action.kind is ActionKind.ADD and action.certificate is not None:
+            yield f"{keytool} -importcert -noprompt -alias {alias} {store} <<'PEM'\n{pem(action.certificate)}PEM"
 
 
 class ApplyState(StrEnum):
@@ -128,7 +165,8 @@ class ApplyStep:
 class Applied:
     """A change that was made. `at` is aware UTC; `backup` is the copy of the file as it was, None where there was no file.
 
-    `changed` is False where everything was there already. `sha256` is of the file afterwards, None where it was removed.
+    `changed` is False where everything was there already. `sha256` is of the file afterwards, None where it was removed; that of
+    the backup is `plan.snapshot.sha256`.
     """
 
     plan: Plan
@@ -138,18 +176,18 @@ class Applied:
     backup: Path | None
 
 
-def suggest_alias(der: bytes) -> str:
+def suggest_alias(der: bytes, prefix: str = ALIAS_PREFIX) -> str:
     """Return the alias this kit would give: `allegra-<cn>-<first digits of the SHA-256>`, lower-case ASCII, never colliding."""
     facts = certificate_facts(der)
-    return f"{ALIAS_PREFIX}{slug(facts.name)}-{facts.sha256[:8]}"
+    return f"{prefix}{slug(facts.name)}-{facts.sha256[:8]}"
 
 
 def plan_import(snapshot: Snapshot, certificates: Iterable[bytes], *, purpose: str, aliases: Sequence[str] | None = None) -> Plan:
     """Plan to trust these certificates (DER) in this store; `aliases` one for each, suggested ones if None.
 
     A certificate that Java sees there already is kept, under whatever alias; an alias that holds another one is a conflict, and
-    such a plan cannot be applied. Raises CertificateError, PasswordNeeded for a store whose entries were not all read, WouldLose
-    for JCEKS, and PlanRefused for an empty list or aliases that do not fit it. Nobody's fingerprint is compared here: see
+    such a plan cannot be applied. Raises CertificateError, PasswordNeeded for a store whose entries were not all read, and
+    PlanRefused for an empty list or aliases that do not fit it. Nobody's fingerprint is compared here: see
     `ImportChoice.checked_certificate`.
     """
     wanted = tuple(dict.fromkeys(certificates))
@@ -159,55 +197,33 @@ def plan_import(snapshot: Snapshot, certificates: Iterable[bytes], *, purpose: s
     if len(names) != len(wanted) or len(set(names)) != len(names):
         wrong = f"{count(len(wanted), 'certificate')} and {len(set(names))} different aliases do not fit"
         raise PlanRefused(f"{snapshot.path}: {wrong}; give each one its own")
-    _require_writable_form(snapshot)
-    return Plan(snapshot, purpose, tuple(_import_action(snapshot, alias, der) for alias, der in zip(names, wanted, strict=True)))
+    require_read(snapshot)
+    return Plan(snapshot, purpose, tuple(import_action(snapshot, alias, der) for alias, der in zip(names, wanted, strict=True)))
 
 
 def plan_removal(snapshot: Snapshot, aliases: Iterable[str], *, purpose: str) -> Plan:
     """Plan to take out trusted certificates by alias; a missing one is `not_found`, and keys are never removed (PlanRefused)."""
-    _require_writable_form(snapshot)
+    require_read(snapshot)
     actions = []
     for alias in dict.fromkeys(alias.lower() for alias in aliases):
         entry = snapshot.entry(alias)
         if entry is not None and entry.kind in (EntryKind.PRIVATE_KEY, EntryKind.SECRET_KEY):
             raise PlanRefused(f"{snapshot.path}: {visible(alias)} is a {entry.kind}; keys are not removed here")
-        actions.append(_removal_action(alias, entry, "wanted gone"))
+        actions.append(removal_action(alias, entry, "wanted gone"))
     return Plan(snapshot, purpose, tuple(actions))
-
-
-def plan_rollback(applied: Applied, snapshot: Snapshot) -> Plan:
-    """Plan the way back: remove exactly what the change added, add what it removed, from the store as it is now.
-
-    A store that the change created, and that would be left empty, is removed: Java takes an empty store for a fault. Raises
-    PlanRefused where the store is another file, or somebody has changed such an entry since, PasswordNeeded for a store whose
-    entries were not all read.
-    """
-    if snapshot.path != applied.plan.keystore:
-        raise PlanRefused(f"the change was made to {applied.plan.keystore}, this is {snapshot.path}")
-    if applied.plan.removes_store:
-        raise PlanRefused(f"{snapshot.path}: the change removed the store; import again instead")
-    _require_writable_form(snapshot)
-    before = applied.plan.snapshot
-    actions = tuple(
-        _way_back(action, before, snapshot)
-        for action in applied.plan.actions
-        if action.kind in (ActionKind.ADD, ActionKind.REMOVE)
-    )
-    gone = {action.alias for action in actions if action.kind is ActionKind.REMOVE}
-    if snapshot.exists and not before.exists and all(entry.alias in gone for entry in snapshot.entries):
-        delete = Action(ActionKind.DELETE_STORE, "", None, "the change created this store, and nothing else is in it")
-        actions = (*actions, delete)
-    return Plan(snapshot, f"roll back {applied.plan.id}: {applied.plan.purpose}", actions)
 
 
 def simulate(plan: Plan) -> tuple[Entry, ...]:
     """Return the entries that the store has after the plan, in no particular order; empty where the store is removed."""
     if plan.removes_store:
         return ()
+    if plan.backup is not None:
+        return plan.backup.entries
+    seen = is_seen(plan.snapshot.store_type)
     removed = {action.alias for action in plan.actions if action.kind is ActionKind.REMOVE}
     kept = tuple(entry for entry in plan.snapshot.entries if entry.alias not in removed)
     added = tuple(
-        Entry(action.alias, EntryKind.TRUSTED, action.certificate, sha256_of(action.certificate), anchor=True)
+        Entry(action.alias, EntryKind.TRUSTED, action.certificate, sha256_of(action.certificate), anchor=seen)
         for action in plan.actions
         if action.kind is ActionKind.ADD and action.certificate is not None
     )
@@ -239,9 +255,10 @@ def pem(der: bytes) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
-def _import_action(snapshot: Snapshot, alias: str, der: bytes) -> Action:
+def import_action(snapshot: Snapshot, alias: str, der: bytes, reason: str = "not in the store") -> Action:
+    """Return what an import of one certificate does to a store: add it, keep what is there, or meet a conflict."""
     load(der)
-    present = next((entry for entry in snapshot.entries if entry.anchor and entry.certificate == der), None)
+    present = next((entry for entry in snapshot.entries if entry.certificate == der and _serves(entry, snapshot)), None)
     if present is not None:
         return Action(ActionKind.KEEP, present.alias, der, "this certificate is there already; nothing to do")
     holder = snapshot.entry(alias)
@@ -250,32 +267,39 @@ def _import_action(snapshot: Snapshot, alias: str, der: bytes) -> Action:
         return Action(
             ActionKind.CONFLICT, alias, der, f"this alias holds {held}; choose another alias, nothing is replaced silently"
         )
-    return Action(ActionKind.ADD, alias, der, "not in the store")
+    return Action(ActionKind.ADD, alias, der, reason)
 
 
-def _removal_action(alias: str, entry: Entry | None, reason: str) -> Action:
+def removal_action(alias: str, entry: Entry | None, reason: str) -> Action:
+    """Return what the removal of an alias does: take the entry out, or find none."""
     if entry is None:
         return Action(ActionKind.NOT_FOUND, alias, None, "no such entry; nothing to do")
     return Action(ActionKind.REMOVE, alias, entry.certificate, reason)
 
 
-def _way_back(action: Action, before: Snapshot, snapshot: Snapshot) -> Action:
-    entry, was = snapshot.entry(action.alias), before.entry(action.alias)
-    if action.kind is ActionKind.ADD:
-        if entry is not None and entry.certificate != action.certificate:
-            raise PlanRefused(
-                f"{snapshot.path}: somebody has changed {visible(action.alias)} since; look at it before removing it"
-            )
-        return _removal_action(action.alias, entry, "added by the change that is rolled back")
-    if entry is not None:
-        raise PlanRefused(f"{snapshot.path}: {visible(action.alias)} is there again; nothing to put back")
-    if was is not None and was.kind is not EntryKind.TRUSTED:
-        raise PlanRefused(f"{snapshot.path}: {visible(action.alias)} was a {was.kind}; that is not made anew, use the backup")
-    return Action(ActionKind.ADD, action.alias, action.certificate, "removed by the change that is rolled back")
-
-
-def _require_writable_form(snapshot: Snapshot) -> None:
+def require_read(snapshot: Snapshot) -> None:
+    """Raise PasswordNeeded for a store of which encrypted parts were not read: what is in them is not known."""
     if snapshot.locked:
         raise PasswordNeeded(f"{snapshot.path}: not all of it was read; read it again with its password, then plan")
-    if snapshot.store_type is StoreType.JCEKS:
-        raise WouldLose(f"{snapshot.path}: JCEKS cannot be written here without loss; use keytool -storetype JCEKS on a copy")
+
+
+def is_seen(store_type: StoreType) -> bool:
+    """Tell whether Allegra's Java sees what this kit adds to a store of this type; of JCEKS it would have to be told."""
+    return store_type is not StoreType.JCEKS
+
+
+def _serves(entry: Entry, snapshot: Snapshot) -> bool:
+    """Tell whether an entry is trusted as well as a new one would be."""
+    return entry.anchor or (not is_seen(snapshot.store_type) and entry.kind is EntryKind.TRUSTED)
+
+
+def _is_encrypted(snapshot: Snapshot) -> bool:
+    """Tell whether keytool would encrypt what it adds: it goes on as it finds the certificates of a PKCS12 file."""
+    hidden = any(entry.kind in (EntryKind.TRUSTED, EntryKind.PRIVATE_KEY) and not entry.anchor for entry in snapshot.entries)
+    return hidden and snapshot.store_type is StoreType.PKCS12
+
+
+def _copied(backup: Snapshot, where: str) -> str:
+    """Return the command of a restore; a JVM takes a file with the old time for the one it has read, hence `touch`."""
+    listed, source = shlex.quote(f"{backup.sha256}  {backup.path}"), shlex.quote(str(backup.path))
+    return f"printf '%s\\n' {listed} | sha256sum -c && cp -p {source} {where} && touch {where}"

@@ -5,19 +5,23 @@ Looking only, on top of `effective`: nothing is written, and what could not be s
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.effective import LDAPS_STORE, EffectiveStore, Treatment, effective_truststores
 from allegra_tls_kit.endpoint import Protocol
+from allegra_tls_kit.java_home import trust_file
+from allegra_tls_kit.risk import Reach
 from allegra_tls_kit.static import Note, Table, Tone
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from allegra_tls_kit.endpoint import Endpoint
+    from allegra_tls_kit.java_home import TrustFile
     from allegra_tls_kit.locate import Allegra
 
 _FIRST_COUNTS = "but the first store that a JVM opens counts for all its connections until it ends"
@@ -58,6 +62,35 @@ def store_reaches(endpoint: Endpoint, allegra: Allegra) -> tuple[StoreReach, ...
         )
         for path in dict.fromkeys([*likely, *cacerts, *found])
     )
+
+
+def reach_of(keystore: Path, allegra: Allegra, endpoints: Iterable[Endpoint] = ()) -> Reach:
+    """Return who reads a keystore: which connections of Allegra, by the endpoints given, and which Java runtimes found here.
+
+    The file itself and what decides about it are looked at on the disk. Not known are endpoints that are not given, other hosts
+    that share the file, and programs that name it as their truststore.
+    """
+    file = trust_file(keystore)
+    return Reach(keystore, file.real_path, tuple(_sentences(file, allegra, endpoints)))
+
+
+def _sentences(file: TrustFile, allegra: Allegra, endpoints: Iterable[Endpoint]) -> Iterator[str]:
+    if file.real_path != file.path:
+        yield f"it is a link; the file that is written is {visible(str(file.real_path))}"
+    if file.path.parent == allegra.keystore_folder and file.path.name == LDAPS_STORE:
+        yield "all LDAPS connections of Allegra read it"
+    elif file.path.parent == allegra.keystore_folder:
+        yield f"Allegra's connections to {visible(file.path.stem)} read it, the host as it stands in its settings"
+    for endpoint in dict.fromkeys(endpoints):
+        stores = effective_truststores(endpoint, allegra)
+        modes = next((store.modes for store in stores if os.path.realpath(store.path) == str(file.real_path)), ())
+        yield f"{endpoint.url} reads it " + (f"in the mode {' and '.join(modes)}" if modes else "in no mode, as things are now")
+    for jvm in allegra.jvms:
+        if jvm.cacerts.real_path == file.real_path:
+            what = f"Java {jvm.version or 'of unknown version'} in {visible(str(jvm.home))}"
+            yield f"{what} reads it where no store is named: every program that it runs"
+    if file.owned_by is not None:
+        yield file.owned_by
 
 
 def show_reaches(stores: Iterable[StoreReach]) -> Table:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, sha256_of
+from allegra_tls_kit.comparison import Compared, Comparison, Presence
 from allegra_tls_kit.effective import EffectiveStore, Treatment
 from allegra_tls_kit.errors import CertificateError
-from allegra_tls_kit.plan import ActionKind, Applied, Plan
-from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Note, Part, Static, Table, Tone
+from allegra_tls_kit.plan import Action, ActionKind, Applied, Plan
+from allegra_tls_kit.risk import Reach, meaning, risks
+from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
+from allegra_tls_kit.superset import RUNTIME_PREFIX
+from allegra_tls_kit.system_store import system_commands
 from allegra_tls_kit.text import count, visible
 from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS
 
@@ -20,13 +25,19 @@ if TYPE_CHECKING:
     from allegra_tls_kit.change import Verified
     from allegra_tls_kit.keystore import Snapshot
     from allegra_tls_kit.locate import Allegra
+    from allegra_tls_kit.several import Plans
 
 _ACTION_TONES = {
     ActionKind.ADD: Tone.OK,
     ActionKind.CONFLICT: Tone.BAD,
     ActionKind.REMOVE: Tone.WARN,
     ActionKind.DELETE_STORE: Tone.WARN,
+    ActionKind.RESTORE: Tone.WARN,
+    ActionKind.LEFT_OUT: Tone.WARN,
 }
+
+FOLDED_FROM = 20
+"""So many rows fit a screen; a longer list is folded, of a plan what is routine in it."""
 
 FULL_DAYS = 398
 """A bar is full from here on: the longest life of a public server certificate since September 2020 (CA/Browser Forum)."""
@@ -45,7 +56,7 @@ def show_snapshot(snapshot: Snapshot, at: datetime | None = None) -> Static:
     rows = tuple(_entry_row(snapshot, at))
     head = ("alias", "kind", "seen by Java", "certificate", "valid until (UTC)", "SHA-256")
     table = Table("Entries", head, rows)
-    folded: Part = table if len(rows) <= 20 else Details(f"{len(rows)} entries", (table,))  # noqa: PLR2004 - what fits a screen
+    folded: Part = table if len(rows) <= FOLDED_FROM else Details(f"{len(rows)} entries", (table,))
     return Static((Note(Tone.INFO, line), *(Note(Tone.WARN, note) for note in snapshot.notes), folded))
 
 
@@ -58,10 +69,11 @@ def show_effective(store: EffectiveStore) -> Static:
     return Static((Note(tone, line), Table("What is known of it", ("how", "what"), rows)))
 
 
-def show_plan(plan: Plan) -> Static:
-    """Return a plan: each action with its certificate, the id to confirm, the same as keytool commands."""
-    rows = tuple(_plan_row(plan))
-    head = ("action", "alias", "subject", "issuer", "valid (UTC)", "SHA-256", "why")
+def show_plan(plan: Plan, reach: Reach | None = None) -> Static:
+    """Return a plan: each action with its certificate, what it reaches and risks, the same as commands, the id to confirm.
+
+    Nothing is looked up here; who reads the file is told only where `reach` brings it (`reach_of`).
+    """
     state = (
         "does not exist yet"
         if not plan.snapshot.exists
@@ -70,12 +82,52 @@ def show_plan(plan: Plan) -> Static:
     parts: list[Part] = [
         Note(Tone.INFO, f"Plan {plan.id}: {visible(plan.purpose)}"),
         Note(Tone.INFO, f"File: {visible(str(plan.keystore))} ({state})"),
-        Table("What will change" if plan.changes else "Nothing will change", head, rows),
     ]
-    if plan.changes:
-        commands = "\n".join(visible(line, 4096) for line in "\n".join(plan.keytool_commands()).split("\n"))
-        parts.append(Details("The same as keytool commands", (Code(commands),)))
-        parts.append(Note(Tone.WARN, f'To apply it, compare the SHA-256 with the reference and write confirm="{plan.id}"'))
+    parts += [Note(Tone.WARN, note) for note in plan.snapshot.notes if plan.snapshot.exists]
+    if plan.backup is not None:
+        parts.append(Note(Tone.INFO, f"Backup: {visible(str(plan.backup.path))}, SHA-256 {plan.backup.sha256}"))
+    parts += _actions(plan)
+    said = [("reach", sentence) for sentence in reach.sentences] if reach is not None else []
+    said += [("risk", sentence) for sentence in risks(plan)]
+    parts += [Table("What it reaches, and the risk", ("", "what"), tuple(said))] if said else []
+    parts += [Note(Tone.BAD, f"It cannot be applied: {visible(each.alias, 80)}: {each.reason}") for each in plan.conflicts]
+    if plan.changes and not plan.conflicts:
+        system = system_commands(plan, reach.real_path) if reach is not None else ()
+        parts += [Details("The system's own way, which lasts", (_commands(system),))] if system else []
+        parts.append(Details("The same as keytool commands", (_commands(plan.keytool_commands()),)))
+        compared = "compare the SHA-256 with the reference and " if _adds(plan) else ""
+        parts.append(Note(Tone.WARN, f'To apply it, {compared}write confirm="{plan.id}"'))
+    return Static(tuple(parts))
+
+
+def show_plans(plans: Plans, reaches: Iterable[Reach] = ()) -> Static:
+    """Return what has to change for one connection: the stores in short, then the plan of each."""
+    known = {reach.path: reach for reach in reaches}
+    head = ("plan", "keystore", "read in the modes", "what it does", "why")
+    rows = tuple(
+        (each.plan.id, visible(str(each.plan.keystore)), ", ".join(each.modes) or "none", _in_short(each.plan), each.why)
+        for each in plans.stores
+    )
+    parts: list[Part] = [Table(f"{plans.endpoint.url}: {count(len(rows), 'store')}", head, rows)]
+    for each in plans.stores:
+        parts += [Heading(visible(each.plan.keystore.name), 3), *show_plan(each.plan, known.get(each.plan.keystore)).parts]
+    return Static(tuple(parts))
+
+
+def show_comparison(comparison: Comparison) -> Static:
+    """Return what differs between two stores, and folded what both hold."""
+    counts = Counter(row.presence for row in comparison.rows)
+    summary = " · ".join(f"{counts[presence]} {presence}" for presence in Presence if counts[presence]) or "both are empty"
+    head = ("", "alias in one", "alias in the other", "certificate", "valid (UTC)", "SHA-256")
+    differing = tuple(_compared_row(row) for row in comparison.rows if row.presence is not Presence.SAME)
+    same = tuple(_compared_row(row) for row in comparison.rows if row.presence is Presence.SAME)
+    parts: list[Part] = [
+        Note(Tone.INFO, f"One: {_in_words(comparison.one)}"),
+        Note(Tone.INFO, f"The other: {_in_words(comparison.other)}"),
+        Note(Tone.OK if comparison.same else Tone.WARN, summary),
+    ]
+    parts += [Table("What differs", head, differing)] if differing else []
+    parts += [Details(f"{count(len(same), 'entry')} in both", (Table("In both", head, same),))] if same else []
     return Static(tuple(parts))
 
 
@@ -152,14 +204,60 @@ def _entry_row(snapshot: Snapshot, at: datetime | None) -> Iterable[tuple[Cell, 
         yield (visible(entry.alias, 80), entry.kind.value, seen, *cells)
 
 
-def _plan_row(plan: Plan) -> Iterable[tuple[Cell, ...]]:
-    for action in plan.actions:
-        cells: tuple[Cell, ...] = ("", "", "", "")
-        if action.certificate is not None:
-            try:
-                facts = certificate_facts(action.certificate)
-                cells = (facts.subject, facts.issuer, _period(facts), keytool_notation(facts.sha256))
-            except CertificateError as error:  # to be removed, for being that
-                cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
-        badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
-        yield (badge, visible(action.alias, 80), *cells, action.reason)
+def _actions(plan: Plan) -> list[Part]:
+    """Return the actions as a table; of a long plan copies of the runtime's CAs and what stays are folded."""
+    head = ("action", "alias", "subject", "issuer", "valid (UTC)", "SHA-256", "why, and what it means")
+    caption = f"What will change: {_in_short(plan)}" if plan.changes else "Nothing will change"
+    if len(plan.actions) <= FOLDED_FROM:
+        return [Table(caption, head, tuple(map(_action_row, plan.actions)))]
+    routine = [a for a in plan.actions if a.kind is ActionKind.KEEP or a.alias.startswith(RUNTIME_PREFIX)]
+    chosen = tuple(_action_row(action) for action in plan.actions if action not in routine)
+    folded = Details(
+        f"{count(len(routine), 'more action')}: CAs of the runtime, and what stays",
+        (Table("", head, tuple(map(_action_row, routine))),),
+    )
+    return [Table(caption, head, chosen), *([folded] if routine else [])]
+
+
+def _action_row(action: Action) -> tuple[Cell, ...]:
+    cells: tuple[Cell, ...] = ("", "", "", "")
+    if action.certificate is not None:
+        try:
+            facts = certificate_facts(action.certificate)
+            cells = (facts.subject, facts.issuer, _period(facts), keytool_notation(facts.sha256))
+        except CertificateError as error:  # to be removed, for being that
+            cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
+    badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
+    said = "; ".join(part for part in (action.reason, meaning(action)) if part)
+    return (badge, visible(action.alias, 80), *cells, said)
+
+
+def _in_short(plan: Plan) -> str:
+    counts = Counter(action.kind for action in plan.actions)
+    return " · ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing"
+
+
+def _in_words(store: Snapshot) -> str:
+    held = f"{store.store_type}, {count(len(store.entries), 'entry')}" if store.exists else "does not exist"
+    return f"{visible(str(store.path))} ({held})"
+
+
+def _adds(plan: Plan) -> bool:
+    return plan.backup is None and any(action.kind is ActionKind.ADD for action in plan.actions)
+
+
+def _commands(commands: Iterable[str]) -> Code:
+    return Code("\n".join(visible(line, 4096) for line in "\n".join(commands).split("\n")))
+
+
+def _compared_row(row: Compared) -> tuple[Cell, ...]:
+    tone = Tone.OK if row.presence in {Presence.SAME, Presence.OTHER_ALIAS} else Tone.WARN
+    name, period = row.kind.value, ""
+    if row.certificate is not None:
+        try:
+            facts = certificate_facts(row.certificate)
+            name, period = facts.name, _period(facts)
+        except CertificateError as error:
+            name = str(error)
+    one, other = (visible(", ".join(aliases), 80) for aliases in (row.in_one, row.in_other))
+    return (Badge(tone, row.presence.value), one, other, name, period, keytool_notation(row.sha256))

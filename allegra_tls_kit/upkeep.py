@@ -20,6 +20,7 @@ from allegra_tls_kit.plan import ALIAS_PREFIX, ActionKind
 from allegra_tls_kit.reading import Reading, read, signed
 from allegra_tls_kit.rules import anchor_violation
 from allegra_tls_kit.standing import EntryReview, EntryState, Renewal, Review, ServerReview, ServerState
+from allegra_tls_kit.superset import is_copied
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 from allegra_tls_kit.text import visible
 from allegra_tls_kit.trust import WARN_DAYS, Diagnosis
@@ -36,8 +37,12 @@ _Name = DistinguishedName | str
 
 
 def added_by(changes: Iterable[Applied]) -> frozenset[str]:
-    """Return the SHA-256 of all certificates that these changes added, as a record tells of them, for `review`."""
-    actions = [action for applied in changes for action in applied.plan.actions if action.kind is ActionKind.ADD]
+    """Return the SHA-256 of all certificates that these changes added, as a record tells of them, for `review`.
+
+    What the restore of a backup brought is not among them: it may be anybody's.
+    """
+    plans = [applied.plan for applied in changes if applied.plan.backup is None]
+    actions = [action for plan in plans for action in plan.actions if action.kind is ActionKind.ADD]
     return frozenset(sha256_of(action.certificate) for action in actions if action.certificate is not None)
 
 
@@ -127,8 +132,8 @@ class _Reviewer:
         return Review(self._snapshot.path, self._at, servers, entries, tuple(renewals), removable, notes)
 
     def _is_ours(self, entry: Entry) -> bool:
-        """Tell whether this kit added an entry: never a key, nor an alias that PKCS12 has twice, for both would be taken out."""
-        ours = entry.alias.startswith(ALIAS_PREFIX) or entry.sha256 in self._added
+        """Tell whether a person added it with this kit: no CA that a superset copied, no key, no alias that PKCS12 has twice."""
+        ours = (entry.alias.startswith(ALIAS_PREFIX) and not is_copied(entry)) or entry.sha256 in self._added
         return ours and entry.kind is EntryKind.TRUSTED and self._aliases[entry.alias] == 1
 
     # --- servers -------------------------------------------------------------------------------------------------------------

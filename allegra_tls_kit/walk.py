@@ -8,10 +8,10 @@ from allegra_tls_kit.demo import demo
 from allegra_tls_kit.evidence import open_journal, write_record
 from allegra_tls_kit.files import default_anchors, read_keystore
 from allegra_tls_kit.locate import locate
-from allegra_tls_kit.plan import plan_rollback
 from allegra_tls_kit.probe import probe_all
 from allegra_tls_kit.rehearsal import ROOT_SERVER, imported
 from allegra_tls_kit.report import show, show_server, show_survey
+from allegra_tls_kit.way_back import plan_rollback
 
 if TYPE_CHECKING:
     from pathlib import Path
