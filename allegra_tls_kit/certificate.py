@@ -7,7 +7,6 @@ Rule 2: nothing that a certificate points at (AIA, OCSP, CRL) is ever fetched.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import warnings
@@ -22,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from allegra_tls_kit import ber
+from allegra_tls_kit import armour
 from allegra_tls_kit.errors import CertificateError, FingerprintError
 from allegra_tls_kit.text import visible
-from allegra_tls_kit.tidy import parsed, signed_part
+from allegra_tls_kit.tidy import parsed, public_key_part, signed_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +32,11 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
-PARSED_AT_ONCE = 8192
-"""How many parsed certificates are kept; about 5 KB each."""
+PARSED_AT_ONCE = 16_384
+"""How many certificates are kept, those of ten thousand servers: 2 KB each for what it says, 10 KB where it is judged too."""
 SHOWN_ALTERNATIVE_NAMES = 100
-SHA256_DIGITS = 64
-SHA1_DIGITS = 40
-MD5_DIGITS = 32
+SHA256_DIGITS, SHA1_DIGITS, MD5_DIGITS = 64, 40, 32
 
-_PEM = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CERTIFICATE|TRUSTED CERTIFICATE|PKCS7)-----.*?-----END \1-----", re.DOTALL)
 _FINGERPRINT_LABEL = r"^(certificate\s+)?(SHA-?256)?\s*(fingerprints?)?\s*(\(SHA-?256\))?\s*[:=]?\s*"
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 _EKU_NAMES = {
@@ -60,7 +56,8 @@ class CertificateFacts:
 
     `serial_number` is hexadecimal as keytool prints it; `not_before`, `not_after` are aware UTC; fingerprints are lower-case
     hex of the DER bytes. `subject_alt_name` holds `DNS:…`, `IP:…` and so on, 100 at most. `is_ca` is basicConstraints CA:TRUE.
-    `self_signed` means that its own key verifies it. `public_key_size` is bits, None for curves without a choice (Ed25519).
+    `self_signed` means that its own key verifies it. `public_key_size` is bits, None for curves without a choice (Ed25519);
+    `public_key_sha256` is of the SubjectPublicKeyInfo as it stands (RFC 7469, 2.4, in hex), which a renewal may keep.
     `key_usage` and `extended_key_usage` are empty where the extension is absent. `notes` names what could not be parsed.
     """
 
@@ -76,6 +73,7 @@ class CertificateFacts:
     is_ca: bool
     public_key_type: str
     public_key_size: int | None
+    public_key_sha256: str
     signature_algorithm: str
     key_usage: tuple[str, ...]
     extended_key_usage: tuple[str, ...]
@@ -102,6 +100,10 @@ def load(der: bytes) -> x509.Certificate:
 
     Raises CertificateError. Extensions and names are parsed when they are looked at, and may still be malformed then.
     """
+    return _parsed(der)
+
+
+def _parsed(der: bytes) -> x509.Certificate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # serial numbers of zero and the like: a matter for findings, not for stderr
@@ -116,7 +118,13 @@ def certificate_facts(der: bytes) -> CertificateFacts:
 
     A part that is malformed becomes a note and reads as absent; CertificateError is raised only where the whole does not parse.
     """
-    certificate = load(der)
+    certificate = _parsed(der)  # not kept: with all its parts looked at it is as large as ten of these
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a CN of a megabyte, a country of three letters: shown, not complained of
+        return _facts(der, certificate)
+
+
+def _facts(der: bytes, certificate: x509.Certificate) -> CertificateFacts:
     parts = _Parts(certificate)
     part = parts.read
     no_key: tuple[str, int | None] = ("unknown", None)
@@ -136,6 +144,7 @@ def certificate_facts(der: bytes) -> CertificateFacts:
         is_ca=part("basicConstraints", _is_ca, False),  # noqa: FBT003
         public_key_type=kind,
         public_key_size=bits,
+        public_key_sha256=part("public key", lambda _: sha256_of(public_key_part(der)), ""),
         signature_algorithm=part("signature algorithm", _signature_algorithm, "unknown"),
         key_usage=part("keyUsage", _key_usage, ()),
         extended_key_usage=part("extendedKeyUsage", _extended_key_usage, ()),
@@ -156,9 +165,7 @@ class _Parts:
 
     def read(self, what: str, how: Callable[[x509.Certificate], _Value], otherwise: _Value) -> _Value:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a CN of a megabyte, a country of three letters: shown, not complained of
-                return how(self._certificate)
+            return how(self._certificate)
         except (*_UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
             self.notes.append(f"{what} could not be read: {visible(str(error), 80)}")
             return otherwise
@@ -235,28 +242,25 @@ def check_fingerprint(der: bytes, reference: str) -> str:
 
 
 def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
-    """Return the DER of every certificate in PEM (any number, text around it), DER or PKCS7 bytes, in their order.
+    """Return the DER of every certificate in a provider's file, each once, in their order.
 
-    Raises CertificateError that names `source`, also for a file with a private key in it, whose content is not repeated.
+    Read are PEM with any number of certificates and text around them, DER, several of it side by side, PKCS7, and base64 without
+    lines around it; also in UTF-16, with a byte order mark, and with other line ends. Raises CertificateError that names `source`
+    and what it is instead; a private key in it is refused, and nothing of it is repeated. One that cannot be read refuses all.
     """
-    if b"PRIVATE KEY-----" in data:
-        raise CertificateError(
-            f"{source}: there is a private key in it; ask for a file with certificates only, and keep this one safe"
-        )
+    data = armour.plain(data)
+    if (other := armour.other_than_certificates(data)) is not None:
+        raise CertificateError(f"{source}: {other}")
+    found: list[bytes] = []
     try:
-        blocks = [match[0] for match in _PEM.finditer(data)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PKCS7 in BER, serial numbers of zero: they are read all the same
-            return tuple(der for block in blocks for der in _from_pem(block)) if blocks else _from_der(data)
+            for blob in armour.blobs(data):
+                found += _from_der(blob)
     except _UNREADABLE as error:
-        raise CertificateError(f"{source}: neither PEM, DER nor PKCS7 certificates ({visible(str(error), 120)})") from None
-
-
-def _from_pem(block: bytes) -> tuple[bytes, ...]:
-    der = base64.b64decode(block.split(b"-----")[2])
-    if b"TRUSTED" in block[:30]:
-        der, *_openssl_trust_settings = (each.raw for each in ber.elements(der))
-    return _from_der(der)
+        which = f", after {len(found)} that are; nothing of it is used" if found else ""
+        raise CertificateError(f"{source}: neither PEM, DER nor PKCS7 certificates{which} ({visible(str(error), 120)})") from None
+    return tuple(dict.fromkeys(found))
 
 
 def _from_der(data: bytes) -> tuple[bytes, ...]:

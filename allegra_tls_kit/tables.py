@@ -1,16 +1,26 @@
-"""Every value as a pandas frame with fixed, documented columns; the names follow Ansible's where it has them.
+"""Every value as a pandas frame; what its columns are, and what each means, stands in `columns`.
 
-Times are aware UTC, serial numbers and fingerprints strings (lower-case hex, no colons), counts `Int64`, yes and no `boolean`,
-all able to hold `NA`. Every endpoint asked for has its row. Cells are already made visible; nothing in them acts.
+Every endpoint asked for has its row. Cells are already made visible; nothing in them acts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role, sha256_of
+from allegra_tls_kit.columns import (
+    CERTIFICATE_COLUMNS,
+    COLUMNS,
+    DESCRIPTION_COLUMNS,
+    ENTRY_COLUMNS,
+    PLAN_COLUMNS,
+    SURVEY_COLUMNS,
+    TEXT,
+    typed,
+)
 from allegra_tls_kit.effective import verdicts
 from allegra_tls_kit.endpoint import Security
 from allegra_tls_kit.errors import CertificateError
@@ -18,100 +28,41 @@ from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from allegra_tls_kit.effective import EffectiveStore
+    from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.keystore import Snapshot
     from allegra_tls_kit.plan import Plan
 
-TEXT, NUMBER, TIME, YES = "string", "Int64", "datetime64[us, UTC]", "boolean"
-
-_ENDPOINT = {"host": TEXT, "port": NUMBER, "protocol": TEXT, "starttls": YES, "server_name": TEXT}
-_CERTIFICATE = {
-    "role": TEXT,
-    "subject": TEXT,
-    "subject_cn": TEXT,
-    "issuer": TEXT,
-    "issuer_cn": TEXT,
-    "subject_alt_name": TEXT,
-    "serial_number": TEXT,
-    "not_before": TIME,
-    "not_after": TIME,
-    "days_left": NUMBER,
-    "expired": YES,
-    "self_signed": YES,
-    "is_ca": YES,
-    "public_key_type": TEXT,
-    "public_key_size": NUMBER,
-    "signature_algorithm": TEXT,
-    "key_usage": TEXT,
-    "extended_key_usage": TEXT,
-    "fingerprint_sha256": TEXT,
-    "fingerprint_sha1": TEXT,
-    "ocsp_uri": TEXT,
-    "issuer_uri": TEXT,
-}
-SURVEY_COLUMNS = {
-    **_ENDPOINT,
-    "probe_status": TEXT,
-    "stage": TEXT,
-    "error": TEXT,
-    "message": TEXT,
-    "ip": TEXT,
-    "tls_version": TEXT,
-    "cipher": TEXT,
-    "client_cert_requested": YES,
-    "chain_length": NUMBER,
-    "subject_cn": TEXT,
-    "issuer_cn": TEXT,
-    "not_after": TIME,
-    "days_left": NUMBER,
-    "fingerprint_sha256": TEXT,
-    "trusted": YES,
-    "verdict": TEXT,
-    "probed_at": TIME,
-    "duration_ms": NUMBER,
-}
-CERTIFICATE_COLUMNS = {**_ENDPOINT, "position": NUMBER, **_CERTIFICATE, "source": TEXT, "error": TEXT}
-ENTRY_COLUMNS = {
-    "keystore_path": TEXT,
-    "keystore_type": TEXT,
-    "alias": TEXT,
-    "entry_type": TEXT,
-    "creation_date": TIME,
-    "trusted_by_java": YES,
-    **_CERTIFICATE,
-    "error": TEXT,
-}
-PLAN_COLUMNS = {
-    "action": TEXT,
-    "alias": TEXT,
-    "subject_cn": TEXT,
-    "issuer_cn": TEXT,
-    "not_before": TIME,
-    "not_after": TIME,
-    "fingerprint_sha256": TEXT,
-    "reason": TEXT,
-}
+Results = Iterable[Probe | ProbeFailure] | Mapping[str, Iterable[Probe | ProbeFailure]]
+"""What probes gave; seen from several places, by the name of the zone."""
 
 
-def survey_frame(results: Iterable[Probe | ProbeFailure], anchors: Sequence[bytes] | None = None) -> pd.DataFrame:
-    """One row an endpoint, failures too; columns `SURVEY_COLUMNS`.
+def survey_frame(results: Results, anchors: Sequence[bytes] | None = None) -> pd.DataFrame:
+    """One row an endpoint, failures too; columns `SURVEY_COLUMNS`, with `zone` in front where results come by zone.
 
-    `probe_status` is `success` or `failure`, `stage` and `error` (the class) tell where and how it failed, `message` in words,
-    also for a leaf that could not be read.
-    `days_left` counts from the probe. `trusted` and `verdict` (Java's sentence) are NA unless anchors (DER) are given.
+    `days_left` counts from the probe. `trusted` and `verdict` are NA unless anchors (DER) are given.
     """
-    return _frame((_survey_row(result, anchors) for result in results), SURVEY_COLUMNS)
+    rows = (zone | _survey_row(result, anchors) for zone, result in placed(results))
+    return frame_of(rows, with_zone(results, SURVEY_COLUMNS))
 
 
-def certificates_frame(results: Iterable[Probe | ProbeFailure]) -> pd.DataFrame:
-    """One row a certificate received, `position` 0 being the leaf; columns `CERTIFICATE_COLUMNS`.
+def certificates_frame(results: Results) -> pd.DataFrame:
+    """One row a certificate received, `position` 0 being the leaf; columns `CERTIFICATE_COLUMNS`, and `zone` as above.
 
-    An endpoint that showed none has one row with its `error`. `source` is `received`.
+    An endpoint that showed none has one row with its `error`.
     """
-    return _frame((row for result in results for row in _certificate_rows(result)), CERTIFICATE_COLUMNS)
+    rows = (zone | row for zone, result in placed(results) for row in _certificate_rows(result))
+    return frame_of(rows, with_zone(results, CERTIFICATE_COLUMNS))
+
+
+def columns_frame(of: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a column of a frame of this kit, or of all of them: its name, its type in pandas, what stands in it."""
+    names = COLUMNS if of is None else [name for name in of if name in COLUMNS]
+    rows = ({"column": name, "type": COLUMNS[name][0], "meaning": COLUMNS[name][1]} for name in names)
+    return frame_of(rows, DESCRIPTION_COLUMNS)
 
 
 def entries_frame(snapshot: Snapshot, at: datetime | None = None) -> pd.DataFrame:
@@ -131,7 +82,7 @@ def entries_frame(snapshot: Snapshot, at: datetime | None = None) -> pd.DataFram
             "trusted_by_java": entry.anchor,
         }
         rows.append(row | (_certificate_cells(entry.certificate, None, at) if entry.certificate is not None else {}))
-    return _frame(rows, ENTRY_COLUMNS)
+    return frame_of(rows, ENTRY_COLUMNS)
 
 
 def plan_frame(plan: Plan) -> pd.DataFrame:
@@ -141,7 +92,7 @@ def plan_frame(plan: Plan) -> pd.DataFrame:
         cells = {} if action.certificate is None else _certificate_cells(action.certificate, None, None)
         row: dict[str, Any] = {"action": action.kind.value, "alias": visible(action.alias), "reason": action.reason}
         rows.append(row | {name: cell for name, cell in cells.items() if name in PLAN_COLUMNS})
-    return _frame(rows, PLAN_COLUMNS)
+    return frame_of(rows, PLAN_COLUMNS)
 
 
 def trust_matrix(results: Iterable[Probe | ProbeFailure], snapshots: Iterable[Snapshot | EffectiveStore]) -> pd.DataFrame:
@@ -159,7 +110,7 @@ def trust_matrix(results: Iterable[Probe | ProbeFailure], snapshots: Iterable[Sn
 
 
 def _survey_row(result: Probe | ProbeFailure, anchors: Sequence[bytes] | None) -> dict[str, Any]:
-    row = _endpoint_cells(result) | {
+    row = endpoint_cells(result.endpoint) | {
         "ip": result.address,
         "chain_length": len(result.chain),
         "probed_at": result.at,
@@ -183,7 +134,7 @@ def _survey_row(result: Probe | ProbeFailure, anchors: Sequence[bytes] | None) -
 
 
 def _certificate_rows(result: Probe | ProbeFailure) -> list[dict[str, Any]]:
-    endpoint = _endpoint_cells(result)
+    endpoint = endpoint_cells(result.endpoint)
     error = type(result.error).__name__ if isinstance(result, ProbeFailure) else None
     if not result.chain:
         return [endpoint | {"error": error}]
@@ -193,8 +144,8 @@ def _certificate_rows(result: Probe | ProbeFailure) -> list[dict[str, Any]]:
     ]
 
 
-def _endpoint_cells(result: Probe | ProbeFailure) -> dict[str, Any]:
-    endpoint = result.endpoint
+def endpoint_cells(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the cells that say which endpoint it is."""
     return {
         "host": endpoint.host,
         "port": endpoint.port,
@@ -209,7 +160,7 @@ def _certificate_cells(der: bytes, position: int | None, at: datetime | None) ->
         facts = certificate_facts(der)
     except CertificateError as error:
         return {"error": str(error), "fingerprint_sha256": sha256_of(der)}
-    cells = {name: _cell(getattr(facts, name)) for name in CertificateFacts.__slots__ if name in _CERTIFICATE}
+    cells = {name: _cell(getattr(facts, name)) for name in CertificateFacts.__slots__ if name in CERTIFICATE_COLUMNS}
     cells |= {"fingerprint_sha256": facts.sha256, "fingerprint_sha1": facts.sha1}
     cells["role"] = role(facts, (0 if not facts.is_ca else 1) if position is None else position)
     if at is not None:
@@ -221,5 +172,24 @@ def _cell(value: object) -> object:
     return ", ".join(value) if isinstance(value, tuple) else value
 
 
-def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+def placed(results: Results) -> Iterator[tuple[dict[str, str], Probe | ProbeFailure]]:
+    """Return each result after its cell `zone`, if it has one."""
+    if isinstance(results, Mapping):
+        yield from (({"zone": visible(zone)}, result) for zone, found in results.items() for result in found)
+    else:
+        yield from (({}, result) for result in results)
+
+
+def with_zone(results: Results, columns: dict[str, str]) -> dict[str, str]:
+    """Return the columns, after `zone` where results come by zone."""
+    return typed("zone") | columns if isinstance(results, Mapping) else columns
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows as a frame with these columns and types, also where there are none."""
     return pd.DataFrame(list(rows), columns=list(columns)).astype(dict(columns))
+
+
+def with_named_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose index is among its columns where it has a name, as that of a trust matrix."""
+    return frame.reset_index() if any(name is not None for name in frame.index.names) else frame

@@ -9,12 +9,14 @@ import re
 
 from cryptography import x509
 
-from allegra_tls_kit.ber import INTEGER, OID, SEQUENCE, SET, Element, element, elements, encode
+from allegra_tls_kit.ber import CONTEXT_0, INTEGER, OID, SEQUENCE, SET, Element, element, elements, encode
 
 _BOOLEAN, _NULL, _UTF8, _PRINTABLE, _TELETEX, _IA5, _EXTENSIONS = 0x01, 0x05, 0x0C, 0x13, 0x14, 0x16, 0xA3
 _PRINTABLE_TEXT = re.compile(rb"[A-Za-z0-9 '()+,./:=?-]*")
 _REDUNDANT_OCTETS = re.compile(rb"^(\x00+(?=[\x00-\x7f])|\xff+(?=[\x80-\xff]))")
 _ECDSA = bytes.fromhex("2a8648ce3d04")
+_PUBLIC_KEY = 5
+"""Its place among the fields; one further behind a version, which certificates of version 1 leave out."""
 _DEPTH_OF_A_STRING = 3
 """Below the Name: the set, the pair of type and value, the value."""
 
@@ -40,13 +42,19 @@ def tidied(der: bytes) -> bytes:
     as parameters of ECDSA. Raises ValueError where these bytes are no certificate at all; all else that is wrong stays so.
     """
     body, *algorithm_and_signature = elements(element(der, SEQUENCE).content)
-    fields = encode(SEQUENCE, *map(_field, elements(body.content)))
+    fields = encode(SEQUENCE, *map(_field, elements(element(body.raw, SEQUENCE).content)))
     return encode(SEQUENCE, fields, *map(_value, algorithm_and_signature))
 
 
 def signed_part(der: bytes) -> bytes:
     """Return the bytes of a certificate that its signature covers; raises ValueError where it is none."""
     return elements(element(der, SEQUENCE).content)[0].raw
+
+
+def public_key_part(der: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of a certificate (RFC 5280, 4.1) as it stands; raises ValueError where it is none."""
+    fields = elements(element(signed_part(der), SEQUENCE).content)
+    return fields[_PUBLIC_KEY + (fields[0].tag == CONTEXT_0)].raw
 
 
 def _field(field: Element) -> bytes:

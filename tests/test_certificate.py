@@ -14,18 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs7,
-    pkcs12,
 )
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allegra_tls_kit import ber
 from allegra_tls_kit.certificate import (
     certificate_facts,
     certificates_in,
@@ -38,12 +32,10 @@ from allegra_tls_kit.certificate import (
     sha256_of,
 )
 from allegra_tls_kit.errors import CertificateError, FingerprintError
-from allegra_tls_kit.files import read_certificates
 from tests.chains import Issued, alternatives, distinguished, issue, rsa_key, usage
 
 if TYPE_CHECKING:
     import random
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
@@ -284,66 +276,3 @@ def test_another_certificate_s_fingerprint_is_refused_with_both() -> None:
     ours, theirs = (keytool_notation(sha256_of(issued.der)) for issued in (leaf(), root()))
     with pytest.raises(FingerprintError, match=f"SHA-256 is {ours}, the reference says {theirs}; do not import it"):
         check_fingerprint(leaf().der, theirs)
-
-
-# --- files -----------------------------------------------------------------------------------------------------------------
-
-
-def test_certificates_are_found_in_pem_der_and_pkcs7(tmp_path: Path) -> None:
-    ders = (leaf().der, root().der)
-    bundle = [leaf().certificate, root().certificate]
-    text = b"Bag Attributes\n  friendlyName: m\xfcller\n" + pem(ders[0]) + b"\n# and its issuer\n" + pem(ders[1]) + b"trailing"
-    settings = ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE, ber.encode(ber.OID, b"\x2a\x03")))
-    for data in (
-        text,
-        text.replace(b"\n", b"\r\n"),
-        b"".join(pem(der, "X509 CERTIFICATE") for der in ders),
-        b"".join(pem(der + settings, "TRUSTED CERTIFICATE") for der in ders),
-    ):
-        assert certificates_in(data, "file") == ders
-    for encoding in (Encoding.PEM, Encoding.DER):
-        assert set(certificates_in(pkcs7.serialize_certificates(bundle, encoding), "file")) == set(ders)
-    (tmp_path / "mail.cer").write_bytes(ders[0])
-    assert read_certificates(tmp_path / "mail.cer") == ders[:1]
-
-
-def test_a_private_key_is_refused_and_not_repeated() -> None:
-    key = rsa_key()
-    for encryption in (NoEncryption(), BestAvailableEncryption(b"x")):
-        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
-            secret = key.private_bytes(Encoding.PEM, form, encryption)
-            with pytest.raises(CertificateError, match=r"server\.pem: there is a private key in it; ask for") as refused:
-                certificates_in(pem(leaf().der) + secret, "server.pem")
-            assert secret.splitlines()[5].decode() not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(b"", b"\xfe\xed\xfe\xed\0\0\0\2", b"<html>Not Found</html>", "\ufeffGarbage \u202e".encode()),
-        *(pem(b"\x30\x03\x02\x01\x01"), pem(b""), pem(b"", "TRUSTED CERTIFICATE"), pem(b"\x30\x00", "PKCS7")),
-        b"-----BEGIN CERTIFICATE-----\n" + b"A" * 100,
-    ],
-)
-def test_a_file_without_certificates_is_refused_by_its_name(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "mail.cer").write_bytes(data)
-    with pytest.raises(CertificateError, match=r"mail\.cer: neither PEM, DER nor PKCS7 certificates") as refused:
-        read_certificates(tmp_path / "mail.cer")
-    assert len(str(refused.value)) < 500
-
-
-def test_a_pkcs12_file_and_a_certificate_of_an_unknown_version_are_refused() -> None:
-    store = pkcs12.serialize_key_and_certificates(b"m", rsa_key(), None, [root().certificate], NoEncryption())
-    version_9 = leaf().der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x08", 1)
-    for data in (store, version_9, pem(version_9), pem(leaf().der) + pem(version_9)):
-        with pytest.raises(CertificateError, match=r"^file: neither"):
-            certificates_in(data, "file")
-
-
-def test_a_file_of_certificates_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CertificateError, match=r"absent\.cer: the file cannot be read: No such file"):
-        read_certificates(tmp_path / "absent.cer")
-    with (tmp_path / "disk.img").open("wb") as file:
-        file.truncate(4 * 1024 * 1024 + 1)
-    with pytest.raises(CertificateError, match="cannot be read: more than 4 MB"):
-        read_certificates(tmp_path / "disk.img")

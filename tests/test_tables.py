@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,18 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from allegra_tls_kit import Entry, EntryKind, Snapshot, StoreType, plan_import, plan_removal
-from allegra_tls_kit.tables import (
-    CERTIFICATE_COLUMNS,
-    ENTRY_COLUMNS,
-    PLAN_COLUMNS,
-    SURVEY_COLUMNS,
-    certificates_frame,
-    entries_frame,
-    plan_frame,
-    survey_frame,
-)
+from allegra_tls_kit import Entry, EntryKind, Snapshot, StoreType, columns, plan_import, plan_removal
+from allegra_tls_kit.certificate import certificate_facts
+from allegra_tls_kit.columns import CERTIFICATE_COLUMNS, COLUMNS, ENTRY_COLUMNS, PLAN_COLUMNS, SURVEY_COLUMNS
+from allegra_tls_kit.tables import certificates_frame, columns_frame, entries_frame, plan_frame, survey_frame
+from allegra_tls_kit.text import visible
 from tests.chains import FUTURE, NOW, PAST, issue
 from tests.shown import HOSTILE, HOSTILE_LEAF, LEAF, OTHER_ROOT, ROOT, UNREADABLE, failure_of, probe_of
 
@@ -68,6 +64,68 @@ def test_a_keystore_and_a_plan_have_their_columns_too(entries: tuple[Entry, ...]
     assert kinds(entries_frame(store(*entries))) == kinds(entries_frame(store(*entries), NOW)) == ENTRY_COLUMNS
     assert kinds(plan_frame(plan_import(store(*entries), [ROOT.der], purpose="x"))) == PLAN_COLUMNS
     assert kinds(plan_frame(plan_removal(store(*entries), [], purpose="x"))) == PLAN_COLUMNS
+
+
+# What the tools of the field call the same, in their order: Ansible's names where it has them.
+FIELD = {
+    "certificates": (
+        CERTIFICATE_COLUMNS,
+        """host port protocol starttls server_name position role subject subject_cn issuer issuer_cn subject_alt_name
+        serial_number not_before not_after days_left expired self_signed is_ca public_key_type public_key_size
+        signature_algorithm key_usage extended_key_usage fingerprint_sha256 fingerprint_sha1 ocsp_uri issuer_uri source error""",
+    ),
+    "survey": (
+        SURVEY_COLUMNS,
+        """host port protocol starttls probe_status stage error ip tls_version cipher client_cert_requested chain_length probed_at
+        duration_ms""",
+    ),
+    "entries": (
+        ENTRY_COLUMNS,
+        "keystore_path keystore_type alias entry_type creation_date trusted_by_java role fingerprint_sha1",
+    ),
+    "plan": (PLAN_COLUMNS, "action alias subject_cn role not_after fingerprint_sha256 reason"),
+}
+
+
+@pytest.mark.parametrize("which", FIELD)
+def test_a_frame_has_the_columns_that_the_field_has_in_its_order(which: str) -> None:
+    held, wanted = FIELD[which]
+    assert [name for name in held if name in wanted.split()] == wanted.split()
+
+
+def test_every_column_says_once_what_it_is_and_none_is_described_in_vain() -> None:
+    frames = [value for name, value in vars(columns).items() if name.endswith("_COLUMNS")]
+    assert {name for frame in frames for name in frame} | {"zone"} == set(COLUMNS)
+    assert all({name: COLUMNS[name][0] for name in frame} == frame for frame in frames)
+    described = columns_frame()
+    assert described["column"].tolist() == list(COLUMNS)
+    assert described["meaning"].str.len().gt(0).all()
+    mine = certificates_frame([probe_of(LEAF.der)])[["not_after", "host"]].assign(own=1)
+    assert columns_frame(mine)["column"].tolist() == ["not_after", "host"]
+
+
+@pytest.mark.parametrize(("make", "columns"), [(survey_frame, SURVEY_COLUMNS), (certificates_frame, CERTIFICATE_COLUMNS)])
+def test_results_of_several_zones_say_in_front_where_they_were_seen_from(make: Frame, columns: dict[str, str]) -> None:
+    frame = make({"dmz": (failure_of(),), HOSTILE: [probe_of(LEAF.der)]})  # type: ignore[arg-type]
+    assert kinds(frame) == {"zone": "string"} | columns
+    assert frame["zone"].tolist() == ["dmz", visible(HOSTILE)]
+    assert kinds(make({})) == {"zone": "string"} | columns  # type: ignore[arg-type]
+
+
+def test_the_same_certificate_is_read_once_however_many_servers_show_it() -> None:
+    shared = issue("shared.example.com", ROOT)
+    before = certificate_facts.cache_info().misses
+    results = [probe_of(shared.der, url=f"imaps://mail{number}.example.com") for number in range(50)]
+    assert len(certificates_frame(results)) == len(survey_frame(results)) == 50
+    assert certificate_facts.cache_info().misses == before + 1
+
+
+def test_the_key_of_a_certificate_is_known_by_its_digest_whoever_made_it() -> None:
+    one, renewed, other = issue("mail", ROOT), issue("mail", OTHER_ROOT, key=LEAF.key), LEAF
+    frame = certificates_frame([probe_of(each.der) for each in (one, renewed, other)])
+    spki = [each.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for each in (one, other)]
+    digests = [hashlib.sha256(key).hexdigest() for key in spki]
+    assert frame["public_key_sha256"].tolist() == [digests[0], digests[1], digests[1]]
 
 
 def test_every_endpoint_has_its_row_in_the_order_asked() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allegra_tls_kit.certificate import certificate_facts, certificates_in, is_signed_by, load, sha256_of
 from allegra_tls_kit.plan import pem
-from allegra_tls_kit.tidy import signed_part, tidied
-from tests.chains import distinguished, issue, resigned
+from allegra_tls_kit.tidy import public_key_part, signed_part, tidied
+from tests.chains import distinguished, issue, resigned, rsa_key
 from tests.scenarios_parts import loose
 from tests.scenarios_paths import LEAF, ROOT, SUB
 
@@ -50,6 +51,20 @@ def test_what_is_strict_stays_as_it_is() -> None:
     for der in (ROOT.der, SUB.der, LEAF.der, edge.der):
         assert tidied(der) == der
         assert signed_part(der) == x509.load_der_x509_certificate(der).tbs_certificate_bytes
+
+
+def test_a_body_that_is_no_sequence_is_not_made_one() -> None:
+    der = bytearray(LEAF.der)
+    der[4] = 0x31
+    with pytest.raises(ValueError, match="one element with tag 0x30"):
+        tidied(bytes(der))
+
+
+def test_the_public_key_is_the_part_that_it_is_whatever_the_version() -> None:
+    oldest = resigned(issue("x", key=rsa_key()).der, rsa_key(), version=1)
+    for der in (LEAF.der, oldest):
+        key = x509.load_der_x509_certificate(der).public_key()
+        assert public_key_part(der) == key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def test_a_deep_nest_of_sequences_is_no_danger() -> None:
