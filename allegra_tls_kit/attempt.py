@@ -9,12 +9,12 @@ import selectors
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from allegra_tls_kit import handshake
-from allegra_tls_kit.endpoint import Security, is_ip_address
+from allegra_tls_kit.endpoint import Security
 from allegra_tls_kit.errors import ConnectFailed, ConnectionLost, HandshakeFailed, NoCertificate, ProbeError, ProbeTimeout
 from allegra_tls_kit.preamble import Preamble, Stage, check_first_bytes
 from allegra_tls_kit.survey import Probe, ProbeFailure
@@ -26,26 +26,42 @@ if TYPE_CHECKING:
     from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.resolve import SocketAddress
 
+_Value = TypeVar("_Value", bytes, str)
+
 READ_AT_ONCE = 64 * 1024
+CROWDED_WAIT = 0.1
+"""Seconds until the next try where this process may not open another connection."""
+_CROWDED = {errno.EMFILE, errno.ENFILE}
 _IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What an attempt needs of the loop that it lives in; `timeout` in seconds, `wake_at` in `time.monotonic` seconds."""
+    """What an attempt needs of the loop that it lives in; `timeout` in seconds, `wake_at` in `time.monotonic` seconds.
+
+    `crowded` is called where this process may not open another connection.
+    """
 
     timeout: float
     selector: selectors.BaseSelector
     wake_at: Callable[[float, Attempt], None]
+    crowded: Callable[[], None]
     finish: Callable[[Attempt, Probe | ProbeFailure], None]
+    _seen: dict[Any, Any] = field(default_factory=dict)
+
+    def same(self, value: _Value) -> _Value:
+        """Return the equal value that came first: what many servers show is held once, and written once where it is pickled."""
+        first: _Value = self._seen.setdefault(value, value)
+        return first
 
 
 class Attempt:
-    """One endpoint on its way: name, connection, preamble, handshake."""
+    """One endpoint on its way: name, connection, preamble, handshake; `host` is what it is named by in the queue."""
 
-    def __init__(self, loop: Loop, index: int, endpoint: Endpoint) -> None:
+    def __init__(self, loop: Loop, index: int, endpoint: Endpoint, host: str) -> None:
         """Start the clock of this endpoint; nothing else happens before `on_resolved`."""
         self.index = index
+        self.host = host
         self._loop = loop
         self._endpoint = endpoint
         self._started = time.monotonic()
@@ -56,9 +72,9 @@ class Attempt:
         self._refusals: list[str] = []
         self._address: str | None = None
         self._socket: socket.socket | None = None
+        self._wanted = 0
         self._preamble: Preamble | None = None
         self._unsent = b""
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         self._tls_bytes_seen = False
 
@@ -67,13 +83,12 @@ class Attempt:
         try:
             step(argument)
         except ProbeError as error:
-            self._fail(error)
+            self._loop.finish(self, self.failed(error))
         except ssl.SSLError as error:
-            self._fail(HandshakeFailed(handshake.words_of(error)))
+            self._loop.finish(self, self.failed(HandshakeFailed(handshake.words_of(error))))
         except OSError as error:
-            self._fail(
-                ConnectionLost(f"{self._where()}: the connection broke while {_DOING[self._stage]}: {error.strerror or error}")
-            )
+            words = f"{self._where()}: the connection broke while {_DOING[self._stage]}: {error.strerror or error}"
+            self._loop.finish(self, self.failed(ConnectionLost(words)))
 
     def on_resolved(self, addresses: list[SocketAddress] | ProbeError) -> None:
         """Take the answer of the resolver."""
@@ -90,8 +105,9 @@ class Attempt:
                 f"{self._where()}: {_DOING[self._stage]} took longer than {self._loop.timeout:g} s{self._timeout_hint()}"
             )
         if self._stage is Stage.CONNECT and now >= self._connect_until:
-            self._refusals.append(f"{self._address}: no answer")
-            self.close()
+            if self._socket is not None:
+                self._refusals.append(f"{self._address}: no answer")
+                self.close()
             self._connect_next()
 
     def on_ready(self, events: int) -> None:
@@ -120,23 +136,41 @@ class Attempt:
             self._socket.close()
             self._socket = None
 
+    def failed(self, error: ProbeError) -> ProbeFailure:
+        """Return what it came to, with everything that was seen until now."""
+        return ProbeFailure(
+            endpoint=self._endpoint,
+            at=datetime.now(UTC),
+            stage=self._stage,
+            error=error.with_traceback(None),  # its frames would keep sockets and buffers of the attempt alive
+            chain=self._chain(),
+            address=self._address if self._stage not in (Stage.DNS, Stage.CONNECT) else None,
+            transcript=self._transcript(),
+            seconds=time.monotonic() - self._started,
+        )
+
     def _connect_next(self) -> None:
         """Try the next address; each gets an equal share of the time that is left."""
         while self._addresses:
             now = time.monotonic()
-            self._connect_until = now + (self.deadline - now) / len(self._addresses)
-            family, host, tail = self._addresses.pop(0)
-            self._address = host
+            family, host, tail = self._addresses[0]
             try:
                 sock = socket.socket(family, socket.SOCK_STREAM)
-            except OSError as error:  # an address of IPv6 on a machine without it; the next one may do
+            except OSError as error:
+                if error.errno in _CROWDED:
+                    self._wait_for_room(now)
+                    return
+                self._addresses.pop(0)  # of IPv6 on a machine without it; the next one may do
                 self._refusals.append(f"{host}: {error.strerror}")
                 continue
+            self._connect_until = now + (self.deadline - now) / len(self._addresses)
+            self._addresses.pop(0)
+            self._address = host
             sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
             code = sock.connect_ex((host, self._endpoint.port, *tail))
             if code in _IN_PROGRESS:
-                self._socket = sock
-                self._loop.selector.register(sock, selectors.EVENT_WRITE, self)
+                self._socket, self._wanted = sock, selectors.EVENT_WRITE
+                self._loop.selector.register(sock, self._wanted, self)
                 if self._addresses:
                     self._loop.wake_at(self._connect_until, self)
                 return
@@ -144,6 +178,12 @@ class Attempt:
             self._refusals.append(f"{host}: {os.strerror(code)}")
         tried = visible("; ".join(self._refusals))
         raise ConnectFailed(f"{self._where()}: no connection ({tried}); check host, port and firewall, from this machine")
+
+    def _wait_for_room(self, now: float) -> None:
+        """Try again soon: others, of this run or of this process, will have closed their connections."""
+        self._connect_until = now + CROWDED_WAIT
+        self._loop.wake_at(self._connect_until, self)
+        self._loop.crowded()
 
     def _on_connected(self) -> None:
         assert self._socket is not None  # noqa: S101 - as above
@@ -182,10 +222,9 @@ class Attempt:
 
     def _start_tls(self, rest: bytes) -> None:
         self._stage = Stage.HANDSHAKE
-        name = self._endpoint.identity
-        self._tls = handshake.context().wrap_bio(
-            self._incoming, self._outgoing, server_hostname=None if is_ip_address(name) else name
-        )
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        name = handshake.server_name(self._endpoint.server_name or self._endpoint.host)
+        self._tls = handshake.context().wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._incoming.write(rest)
         self._tls_bytes_seen = bool(rest)  # they were checked behind the go-ahead, and more of the same record may follow
         self._handshake()
@@ -197,7 +236,7 @@ class Attempt:
         except ssl.SSLWantReadError:
             self._send(self._outgoing.read())
             return
-        chain = handshake.chain_of(self._tls)
+        chain = self._chain()
         if not chain:
             raise NoCertificate(f"{self._where()}: the handshake was completed without a certificate of the server")
         cipher = self._tls.cipher()
@@ -205,8 +244,8 @@ class Attempt:
             endpoint=self._endpoint,
             at=datetime.now(UTC),
             chain=chain,
-            tls_version=self._tls.version() or "unknown",
-            cipher=cipher[0] if cipher else "unknown",
+            tls_version=self._loop.same(self._tls.version() or "unknown"),
+            cipher=self._loop.same(cipher[0] if cipher else "unknown"),
             address=self._address or "",
             transcript=self._transcript(),
             client_certificate=handshake.client_certificate_wanted(self._tls),
@@ -230,24 +269,15 @@ class Attempt:
             with contextlib.suppress(BlockingIOError):  # the selector says when there is room
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        if self._loop.selector.get_key(self._socket).events != wanted:
+        if self._wanted != wanted:
+            self._wanted = wanted
             self._loop.selector.modify(self._socket, wanted, self)
 
-    def _fail(self, error: ProbeError) -> None:
-        failure = ProbeFailure(
-            endpoint=self._endpoint,
-            at=datetime.now(UTC),
-            stage=self._stage,
-            error=error.with_traceback(None),  # its frames would keep sockets and buffers of the attempt alive
-            chain=handshake.chain_of(self._tls) if self._tls is not None else (),
-            address=self._address if self._stage not in (Stage.DNS, Stage.CONNECT) else None,
-            transcript=self._transcript(),
-            seconds=time.monotonic() - self._started,
-        )
-        self._loop.finish(self, failure)
+    def _chain(self) -> tuple[bytes, ...]:
+        return () if self._tls is None else tuple(map(self._loop.same, handshake.chain_of(self._tls)))
 
     def _transcript(self) -> tuple[str, ...]:
-        return tuple(self._preamble.transcript) if self._preamble is not None else ()
+        return () if self._preamble is None else tuple(map(self._loop.same, self._preamble.transcript))
 
     def _where(self) -> str:
         return self._endpoint.url
@@ -259,6 +289,8 @@ class Attempt:
     def _timeout_hint(self) -> str:
         if self._stage is Stage.GREETING and not self._seen():
             return "; the server is silent, as one is that waits for implicit TLS: try the scheme with an s at its end"
+        if self._stage is Stage.CONNECT and self._socket is None:
+            return "; this process may not open more connections: lower in_flight, or raise its limit of open files"
         if self._stage is Stage.CONNECT:
             return "; a firewall may drop the packets without a word"
         return self._seen() or "; give it more time with timeout=, or look at the server"

@@ -41,6 +41,14 @@ class JournalError(KitError, OSError):
     """A journal that cannot be written or read."""
 
 
+class SurveyError(KitError, ValueError):
+    """A file that should hold a survey and does not, or not whole; or a survey that no file could hold."""
+
+
+class ExportError(KitError, OSError):
+    """A file that cannot be written as asked; what was there before is as it was."""
+
+
 class RecordError(KitError, OSError):
     """A record folder that is not there, or cannot be read or written."""
 
@@ -124,6 +132,10 @@ class NoCertificate(ProbeError, ConnectionError):  # noqa: N818
     """The handshake was completed without a certificate of the server."""
 
 
+class NotProbed(ProbeError, RuntimeError):  # noqa: N818
+    """Nobody looked to the end: the run was stopped, or the worker that was to look is gone."""
+
+
 # --- keystores and changes -------------------------------------------------------------------------------------------------
 
 
@@ -145,10 +157,6 @@ class UnreadableKeystore(KeystoreError):  # noqa: N818
 
 class WouldLose(KeystoreError):  # noqa: N818
     """No writer at hand can make this change without losing something else; nothing was written."""
-
-
-class NeedsKeytool(WouldLose):
-    """No writer of this kit can make this change, and keytool may be able to, on a copy."""
 
 
 class ChangeError(KitError):

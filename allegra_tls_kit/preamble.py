@@ -44,8 +44,9 @@ _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _START_TLS_OID
 
 
 class Stage(StrEnum):
-    """How far a probe came."""
+    """How far a probe came; `waiting` is one whose turn never came."""
 
+    WAITING = "waiting"
     DNS = "dns"
     CONNECT = "connect"
     GREETING = "greeting"

@@ -1,32 +1,23 @@
-"""The network: one readiness loop over non-blocking sockets; it and `attempt` alone connect to a server.
-
-No threads but those that wait for the resolver, no asyncio: it runs inside a notebook's running loop, in a script, in a worker.
-TLS is OpenSSL's, between two memory buffers, from one context for the whole run that trusts nobody and takes what it gets:
-the chain is evidence here, and judging it is another module's work.
-"""
+"""Looking at servers: one, many, many through somebody else's workers, and many from several places in the network."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import selectors
 import time
-from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.attempt import Attempt, Loop
-from allegra_tls_kit.errors import EndpointError
-from allegra_tls_kit.resolve import Resolver
-from allegra_tls_kit.survey import Probe, ProbeFailure, Progress
+from allegra_tls_kit.batches import Shipment, settle
+from allegra_tls_kit.loop import PROGRESS_EVERY, Run, Task, not_looked_at, stopped_by_hand
+from allegra_tls_kit.survey import Interrupted, Probe, ProbeFailure, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
 
     from allegra_tls_kit.endpoint import Endpoint
 
-PROGRESS_EVERY = 0.1
-"""Seconds between two calls of `progress`."""
-SPARE_DESCRIPTORS = 64
+Results = tuple[Probe | ProbeFailure, ...]
+_ONLY = ""
 
 
 def probe(endpoint: Endpoint, *, timeout: float = 10.0) -> Probe:
@@ -44,108 +35,108 @@ def probe_all(
     endpoints: Iterable[Endpoint],
     *,
     timeout: float = 10.0,
-    in_flight: int = 512,
+    in_flight: int = 2048,
+    executor: Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> tuple[Probe | ProbeFailure, ...]:
+) -> Results:
     """Look at many servers at once; the results stand in the order of the endpoints.
 
-    `timeout` is the total for each endpoint in seconds, from the moment its turn comes. `in_flight` is lowered to what the
-    process may open. `progress` is called in this thread, at most ten times a second and once at the end.
-    A failing endpoint is a ProbeFailure in its place. Raises EndpointError on an empty list and ValueError on a timeout or
-    in_flight that is not positive.
+    `timeout` is the total for each endpoint in seconds, from the moment its turn comes; four of one host are looked at at a time.
+    `in_flight` is lowered to what the process may open. `progress` is called in this thread, at most ten times a second, and once
+    at the end. With an `executor` its workers look, from where they stand; they need this package, and are not shut down. They
+    are sent batches, and a server that lets all of a batch wait is asked a second time, with its whole timeout.
+    A failing endpoint is a ProbeFailure in its place, with NotProbed where it is the fault of a worker. Raises Interrupted with
+    what was done when it is stopped by hand, EndpointError on an empty list, ValueError on a timeout or in_flight that is not
+    positive.
     """
-    wanted = tuple(endpoints)
-    if not wanted:
-        raise EndpointError("there is no endpoint to probe; an empty list is more often a mistake than a wish")
-    if not timeout > 0 or in_flight < 1:  # so that NaN is refused too
-        raise ValueError(f"timeout ({timeout}) and in_flight ({in_flight}) must be positive")
-    return _Run(wanted, timeout, in_flight, progress).results()
+    try:
+        return probe_zones({_ONLY: executor}, endpoints, timeout=timeout, in_flight=in_flight, progress=progress)[_ONLY]
+    except Interrupted as stopped:
+        raise Interrupted(str(stopped), stopped.results[_ONLY]) from None
 
 
-class _Run:
-    """All endpoints of one call; owns the selector, the resolver and the timers."""
+def probe_zones(
+    zones: Mapping[str, Executor | None],
+    endpoints: Iterable[Endpoint],
+    *,
+    timeout: float = 10.0,
+    in_flight: int = 2048,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Results]:
+    """Look at the same servers from several places in the network at once; each zone has results as `probe_all` returns them.
 
-    def __init__(
-        self, endpoints: tuple[Endpoint, ...], timeout: float, in_flight: int, progress: Callable[[Progress], None] | None
-    ) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._resolver = Resolver()
-        self._loop = Loop(timeout, self._selector, self._wake_at, self._finish)
-        self._waiting = deque(enumerate(endpoints))
-        self._in_flight = min(in_flight, _descriptors())
-        self._live: set[Attempt] = set()
-        self._timers: list[tuple[float, int, Attempt]] = []
-        self._tickets = itertools.count()
-        self._results: list[Probe | ProbeFailure | None] = [None] * len(endpoints)
-        self._done = self._failed = 0
+    `zones` has for each name the executor whose workers stand there, None for this process. Frames take what comes back, with a
+    column `zone`; `merged` makes values of it for a journal. `progress` counts a server once for each zone.
+    Raises as `probe_all` does, with results by zone, and ValueError without a zone or with two that are this process.
+    """
+    task = Task(tuple(endpoints), timeout, in_flight)
+    if not zones or list(zones.values()).count(None) > 1:
+        raise ValueError("name the zones, each with an executor whose workers stand there; one may be None, this process")
+    return _Look(task, zones, progress).results()
+
+
+class _Look:
+    """One call: a run in this process, shipments to the workers of others, or both."""
+
+    def __init__(self, task: Task, zones: Mapping[str, Executor | None], progress: Callable[[Progress], None] | None) -> None:
+        self._task = task
+        self._zones = zones
+        self._shipments = {zone: Shipment(task, executor) for zone, executor in zones.items() if executor is not None}
+        self._here: Results = ()
+        self._own = Progress(0, 0, 0, 0.0)
         self._progress = progress
         self._started = self._told = time.monotonic()
 
-    def results(self) -> tuple[Probe | ProbeFailure, ...]:
-        self._selector.register(self._resolver.signal, selectors.EVENT_READ)
+    def results(self) -> dict[str, Results]:
+        """Look from everywhere; whatever breaks it off, the workers are let go."""
         try:
-            while self._waiting or self._live:
-                self._admit()
-                patience = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else 0.0
-                for key, events in self._selector.select(min(patience, PROGRESS_EVERY)):
-                    if key.data is None:
-                        self._names_resolved()
-                    else:
-                        key.data.advance(key.data.on_ready, events)
-                self._expire()
-                self._tell(every=PROGRESS_EVERY)
-        finally:
-            for attempt in self._live:
-                attempt.close()
-            self._selector.close()
-            self._resolver.close()
-        self._tell(every=0.0)
-        return tuple(result for result in self._results if result is not None)
+            self._look()
+        except KeyboardInterrupt as stopped:
+            self._let_go(stopped)
+            with suppress(KeyboardInterrupt):  # who stops twice gets the results all the same
+                self._tell(over=True)
+            raise Interrupted.after(self._now().done, self._now().total, self._found()) from None
+        except BaseException as error:
+            self._let_go(error)
+            raise
+        self._tell(over=True)
+        return self._found()
 
-    def _finish(self, attempt: Attempt, result: Probe | ProbeFailure) -> None:
-        attempt.close()
-        self._live.discard(attempt)
-        self._results[attempt.index] = result
-        self._done += 1
-        self._failed += isinstance(result, ProbeFailure)
+    def _look(self) -> None:
+        for shipment in self._shipments.values():
+            shipment.send()
+        if None in self._zones.values():
+            self._here = Run(self._task, self._hear).results()
+        while any(shipment.pending for shipment in self._shipments.values()):
+            settle(self._shipments.values(), PROGRESS_EVERY)
+            if time.monotonic() - self._told >= PROGRESS_EVERY:
+                self._tell()
 
-    def _wake_at(self, when: float, attempt: Attempt) -> None:
-        heapq.heappush(self._timers, (when, next(self._tickets), attempt))
+    def _hear(self, own: Progress) -> None:
+        """Take the progress of the run in this process as the moment to see to the others."""
+        self._own = own
+        settle(self._shipments.values(), 0.0)
+        if not own.over:
+            self._tell()
 
-    def _admit(self) -> None:
-        while self._waiting and len(self._live) < self._in_flight:
-            index, endpoint = self._waiting.popleft()
-            attempt = Attempt(self._loop, index, endpoint)
-            self._live.add(attempt)
-            self._wake_at(attempt.deadline, attempt)
-            addresses = self._resolver.resolve(endpoint.ascii_host, attempt)
-            if addresses is not None:
-                attempt.advance(attempt.on_resolved, addresses)
+    def _let_go(self, stopped: BaseException) -> None:
+        for shipment in self._shipments.values():
+            shipment.call_off()
+        if isinstance(stopped, Interrupted):
+            self._here = stopped.results
+        elif not self._here:  # stopped before it began
+            self._here = tuple(not_looked_at(endpoint, stopped_by_hand()) for endpoint in self._task.endpoints)
 
-    def _names_resolved(self) -> None:
-        for attempt, addresses in self._resolver.resolved():
-            if attempt in self._live:
-                attempt.advance(attempt.on_resolved, addresses)
+    def _found(self) -> dict[str, Results]:
+        return {zone: self._shipments[zone].results() if zone in self._shipments else self._here for zone in self._zones}
 
-    def _expire(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            attempt = heapq.heappop(self._timers)[2]
-            if attempt in self._live:
-                attempt.advance(attempt.on_time, now)
+    def _now(self, *, over: bool = False) -> Progress:
+        done = self._own.done + sum(shipment.done for shipment in self._shipments.values())
+        failed = self._own.failed + sum(shipment.failed for shipment in self._shipments.values())
+        total = len(self._zones) * len(self._task.endpoints)
+        return Progress(done, failed, total, time.monotonic() - self._started, over)
 
-    def _tell(self, every: float) -> None:
-        now = time.monotonic()
-        if self._progress is not None and now - self._told >= every:
-            self._told = now
-            self._progress(Progress(self._done, self._failed, len(self._results), now - self._started))
-
-
-def _descriptors() -> int:
-    """Return how many sockets this process may have open at once, with some left for others."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return 512 - SPARE_DESCRIPTORS  # the limit of select() there
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - SPARE_DESCRIPTORS) if soft != resource.RLIM_INFINITY else 1 << 20
+    def _tell(self, *, over: bool = False) -> None:
+        self._told = time.monotonic()
+        if self._progress is not None:
+            self._progress(self._now(over=over))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
 from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
 from allegra_tls_kit.change import Verified
+from allegra_tls_kit.comparison import Comparison
 from allegra_tls_kit.effective import TRUSTED, EffectiveStore, verdicts
 from allegra_tls_kit.errors import CertificateError, KitError
 from allegra_tls_kit.evidence import RecordCheck, RecordFolder
@@ -25,11 +26,14 @@ from allegra_tls_kit.report_store import (
     expiry,
     show_allegra,
     show_applied,
+    show_comparison,
     show_effective,
     show_plan,
+    show_plans,
     show_snapshot,
     show_verified,
 )
+from allegra_tls_kit.several import Plans
 from allegra_tls_kit.static import Badge, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 from allegra_tls_kit.text import count, visible
@@ -54,6 +58,8 @@ for _kind, _picture in (
     (Snapshot, show_snapshot),
     (EffectiveStore, show_effective),
     (Plan, show_plan),
+    (Plans, show_plans),
+    (Comparison, show_comparison),
     (Applied, show_applied),
     (Verified, show_verified),
     (Allegra, show_allegra),

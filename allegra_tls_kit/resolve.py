@@ -1,6 +1,8 @@
-"""Names to addresses, beside the loop: `getaddrinfo` blocks and cannot be called off, so a few threads wait for it.
+"""Names to addresses, beside the loop: `getaddrinfo` blocks and cannot be called off, so threads wait for it.
 
-The threads are daemons: a resolver that hangs for half a minute must not keep the interpreter from ending.
+There is one for each name that is being looked up, and who asks for no more names than `turns` lets through has no more threads
+than that, but for those that hang. They are daemons: a resolver that hangs for half a minute must not keep the interpreter from
+ending.
 """
 
 from __future__ import annotations
@@ -15,8 +17,6 @@ from typing import Any
 from allegra_tls_kit.endpoint import is_ip_address
 from allegra_tls_kit.errors import NameNotResolved, ProbeError
 from allegra_tls_kit.text import visible
-
-THREADS = 16
 
 SocketAddress = tuple[int, str, tuple[Any, ...]]
 """Address family, address, and what follows the port in a socket address (flow and scope of IPv6)."""
@@ -35,20 +35,22 @@ class Resolver:
         self._known: dict[str, list[SocketAddress] | ProbeError] = {}
         self._askers: dict[str, list[Any]] = {}
         self._threads = 0
+        self._idle = threading.Semaphore(0)
         self._closing = threading.Lock()
 
     def resolve(self, name: str, asker: object) -> list[SocketAddress] | ProbeError | None:
         """Return the addresses of a name or the error, if already known; None where `resolved` will tell the asker."""
-        if is_ip_address(name):
-            return _look_up(name)
+        if name not in self._known and is_ip_address(name):
+            self._known[name] = _look_up(name)
         if name in self._known:
             return self._known[name]
         self._askers.setdefault(name, []).append(asker)
         if len(self._askers[name]) == 1:
+            if not self._idle.acquire(blocking=False):
+                with contextlib.suppress(RuntimeError):  # no more threads to be had: those that are there take it in turn
+                    threading.Thread(target=self._work, name="allegra-tls-kit-resolver", daemon=True).start()
+                    self._threads += 1
             self._names.put(name)
-            if self._threads < min(THREADS, len(self._askers)):
-                self._threads += 1
-                threading.Thread(target=self._work, name="allegra-tls-kit-resolver", daemon=True).start()
         return None
 
     def resolved(self) -> list[tuple[Any, list[SocketAddress] | ProbeError]]:
@@ -75,6 +77,7 @@ class Resolver:
     def _work(self) -> None:
         while (name := self._names.get()) is not None:
             self._answers.append((name, _look_up(name)))
+            self._idle.release()
             with self._closing:
                 if self._bell.fileno() < 0:
                     return  # closed: nobody waits any more

@@ -6,15 +6,16 @@ Rule: plain data that pickles; made by `probe`, judged by `trust`, shown by `tab
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allegra_tls_kit.alert import as_logged
 from allegra_tls_kit.endpoint import Protocol
 from allegra_tls_kit.negotiation import negotiated
+from allegra_tls_kit.text import count
 from allegra_tls_kit.trust import diagnose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from allegra_tls_kit.endpoint import Endpoint
@@ -64,12 +65,65 @@ class ProbeFailure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run over many endpoints is; `seconds` since its start."""
+    """How far a run over many endpoints is; `seconds` since its start.
+
+    `done` counts the `failed` ones too. `over` in the last one of a run, also of one that was stopped before all were done.
+    """
 
     done: int
     failed: int
     total: int
     seconds: float
+    over: bool = False
+
+    @property
+    def remaining(self) -> int:
+        """How many have no result yet."""
+        return self.total - self.done
+
+    @property
+    def per_second(self) -> float:
+        """How many were done in a second, since the start."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """A look at many servers that was stopped by hand; `results` is what it would have returned, with what was done until then.
+
+    An endpoint that was not done has a ProbeFailure with the error NotProbed in its place. Nobody has to catch this: after it
+    has stopped a notebook or an interactive session, Python keeps it as `sys.last_value`.
+    """
+
+    def __init__(self, sentence: str, results: Any) -> None:  # noqa: ANN401 - a tuple, or a mapping of zones
+        """Hold the results."""
+        super().__init__(sentence, results)
+        self.results = results
+
+    @classmethod
+    def after(cls, done: int, total: int, results: Any) -> Interrupted:  # noqa: ANN401 - as above
+        """Return the error that says how far it came."""
+        return cls(f"stopped by hand when {done:,} of {count(total, 'server')} were done", results)
+
+    def __str__(self) -> str:
+        """Return the sentence; the results may be thousands."""
+        return str(self.args[0])
+
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the sentence instead of the stack."""
+        return [f"{type(self).__name__}: {self}", "`import sys; results = sys.last_value.results` has what was done."]
+
+
+@dataclass(frozen=True, slots=True)
+class Zoned:
+    """What was seen from one place in the network."""
+
+    zone: str
+    result: Probe | ProbeFailure
+
+
+def merged(results: Mapping[str, Iterable[Probe | ProbeFailure]]) -> tuple[Zoned, ...]:
+    """Return the results of several zones as one sequence, for a journal; frames take the mapping itself."""
+    return tuple(Zoned(zone, result) for zone, seen in results.items() for result in seen)
 
 
 def identification(endpoint: Endpoint) -> str | None:

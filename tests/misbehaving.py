@@ -195,12 +195,13 @@ def unanswering(address: str = "127.0.0.1", port: int = 0) -> Iterator[Endpoint]
         yield Endpoint.parse(f"imaps://{address}:{listener.getsockname()[1]}")
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any]) -> None:
+def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], asked: list[str] | None = None) -> None:
     """Let the resolver know these names; an answer is a list of (family, address), an error, or an event to wait for."""
-    real = socket.getaddrinfo
+    real, noted = socket.getaddrinfo, asked if asked is not None else []
 
     def getaddrinfo(host: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as typeshed has it
         answer = answers.get(host)
+        noted.append(host)
         if isinstance(answer, threading.Event):
             answer.wait(20)
         if isinstance(answer, OSError):

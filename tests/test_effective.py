@@ -339,7 +339,7 @@ def test_links_are_resolved_and_an_owner_is_named(
     target = open_folder / "system" / "cacerts"
     target.parent.mkdir()
     target.write_bytes(jks(OTHER_ROOT.der))
-    monkeypatch.setattr(java_home, "_OWNERS", {f"{target.parent}/": "some tool writes this file"})
+    monkeypatch.setattr(java_home, "owner", {target: "some tool writes this file"}.get)
     (folder / KS).symlink_to(target)
     (named,) = stores_for(f"smtps://{HOST}", allegra(folder, runtime))
     assert (named.path, named.real_path, named.anchors) == (folder / KS, target, (OTHER_ROOT.der,))

@@ -43,12 +43,16 @@ CACERTS = TrustFile(Path("cacerts"), Path("/etc/cacerts"), exists=True, readable
 JVM = Jvm(Path("/usr/lib/jvm"), "PATH", None, CACERTS, 4711, AT)
 ALLEGRA = kit.Allegra(Path("/srv/allegra"), "a parameter", STORE.parent, (JVM,), ("looked at a parameter",))
 CHOICE = kit.ImportChoice(ENDPOINT.url, "ab", "AB", "Ada", str(STORE), "env:STOREPASS", "Grace", "CHG-1")
+COMPARISON = kit.compare_stores(SNAPSHOT, keystore.read(None, STORE))
+PLANS = kit.Plans(ENDPOINT, (kit.StorePlan(PLAN, ("SSL",), "Java reads it"),))
 VALUES: list[Any] = [
     PROBE, FAILURE, DIAGNOSIS, SNAPSHOT, PLAN, APPLIED, STEP, VERDICT, VERIFIED, ALLEGRA, CHOICE, ENDPOINT,
     *PLAN.actions[:1], *SNAPSHOT.entries, *DIAGNOSIS.findings[:1], *kit.anchor_candidates(DIAGNOSIS)[:1],
     *kit.effective_truststores(ENDPOINT, ALLEGRA)[:1], *kit.explain("java.net.ConnectException: Connection refused")[:1],
     kit.certificate_facts(LEAF.der), kit.JvmCase((LEAF.der,), STORE), kit.Progress(1, 0, 2, 0.5), kit.Statement("risk", "none"),
     kit.review(SNAPSHOT, [PROBE, FAILURE], at=AT), kit.SurveyView("imap"), kit.KeystoreView(opened="a"),
+    COMPARISON, *COMPARISON.rows[:1], PLANS, *PLANS.stores, kit.Reach(STORE, STORE, ("all LDAPS connections read it",)),
+    *kit.compare_surveys([PROBE], [FAILURE]), *kit.merged({"dmz": [PROBE]}),
 ]  # fmt: skip
 
 

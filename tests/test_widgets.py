@@ -245,7 +245,7 @@ def test_an_uploaded_file_has_any_common_form(form: str, allegra: kit.Allegra) -
         (f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----".encode(), "there is a private key in it"),
         (plan.pem(ROOT.der).encode() + b"-----BEGIN EC PRIVATE KEY-----", "there is a private key in it"),
         (CANARY.encode() * 100, "neither PEM, DER nor PKCS7 certificates"),
-        (b"", "neither PEM, DER nor PKCS7 certificates"),
+        (b"", "the file is empty; ask for it again"),
         (b"\x30\x82" + CANARY.encode(), "neither PEM, DER nor PKCS7 certificates"),
         (ROOT.der + bytes(LONGEST_CERTIFICATES), "more than 4 MB; give a file with the CA's certificate alone"),
     ],
