@@ -206,7 +206,7 @@ def _entry_row(snapshot: Snapshot, at: datetime | None) -> Iterable[tuple[Cell, 
 
 def _actions(plan: Plan) -> list[Part]:
     """Return the actions as a table; of a long plan copies of the runtime's CAs and what stays are folded."""
-    head = ("action", "alias", "subject", "issuer", "valid (UTC)", "SHA-256", "why, and what it means")
+    head = ("action", "alias", "SHA-256", "subject, issuer, validity (UTC)", "why, and what it means")
     caption = f"What will change: {_in_short(plan)}" if plan.changes else "Nothing will change"
     if len(plan.actions) <= FOLDED_FROM:
         return [Table(caption, head, tuple(map(_action_row, plan.actions)))]
@@ -220,13 +220,14 @@ def _actions(plan: Plan) -> list[Part]:
 
 
 def _action_row(action: Action) -> tuple[Cell, ...]:
-    cells: tuple[Cell, ...] = ("", "", "", "")
+    cells: tuple[Cell, ...] = ("", "")
     if action.certificate is not None:
         try:
             facts = certificate_facts(action.certificate)
-            cells = (facts.subject, facts.issuer, _period(facts), keytool_notation(facts.sha256))
+            what = f"{facts.subject}, issued by {facts.issuer}, {_period(facts)}"
         except CertificateError as error:  # to be removed, for being that
-            cells = (str(error), "", "", keytool_notation(sha256_of(action.certificate)))
+            what = str(error)
+        cells = (keytool_notation(sha256_of(action.certificate)), what)
     badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
     said = "; ".join(part for part in (action.reason, meaning(action)) if part)
     return (badge, visible(action.alias, 80), *cells, said)
