@@ -12,9 +12,6 @@ import unicodedata
 SHOWN_CHARACTERS = 300
 """Longer texts are cut here and say how long they were; a subject of a megabyte must not become a page of a megabyte."""
 
-# Controls, formats (bidi overrides, zero width), surrogates, private use, unassigned, line and paragraph separators.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
 
 def visible(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """Return the text on one line, every control, bidi and unprintable character spelled out, cut after `limit` characters."""
@@ -25,7 +22,7 @@ def visible(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 
 
 def _spelled(character: str) -> str:
-    if unicodedata.category(character) not in _INVISIBLE:
+    if character.isprintable():  # no control, format (bidi, zero width), surrogate, unassigned, nor a blank that is no space
         return character
     point = ord(character)
     if point <= 0xFF:  # noqa: PLR2004 - the reach of \xNN
