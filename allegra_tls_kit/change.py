@@ -231,8 +231,10 @@ class _Change:
             raise NotWritable(f"{self._backup_folder}: there is no such folder for the backup; make it, or leave it out")
 
     def _finished(self, detail: str) -> Applied:
-        self._step(ApplyState.APPLIED, self._new, detail)
-        return self._journal.keep(Applied(self._plan, self._at, changed=True, sha256=self._new, backup=self._backup))
+        applied = Applied(self._plan, self._at, changed=True, sha256=self._new, backup=self._backup)
+        step = ApplyStep(self._plan.id, ApplyState.APPLIED, self._target, self._new, self._backup, detail)
+        self._journal.keep_all((step, applied))
+        return applied
 
     def _step(self, state: ApplyState, digest: str | None, detail: str) -> None:
         self._journal.keep(ApplyStep(self._plan.id, state, self._target, digest, self._backup, detail))

@@ -12,6 +12,7 @@ import os
 import platform
 import ssl
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -45,9 +46,7 @@ class Journal:
             raise JournalError(
                 f"{self.path}: the journal cannot be opened: {getattr(error, 'strerror', None) or error}"
             ) from None
-        versions = {name: version(name) for name in _VERSIONS_OF}
-        versions |= {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
-        self.keep(Opened(_operator(), platform.node(), platform.platform(), versions))
+        self.keep(Opened(_operator(), platform.node(), platform.platform(), _versions()))
 
     def keep(self, value: _Value) -> _Value:
         """Write one value as an event, through to the disk, and return the value.
@@ -101,6 +100,13 @@ def _tail(path: Path) -> tuple[str | None, int]:
             file.write(b"\n")
         data += b"\n"
     return hashlib.sha256(data[:-1].rpartition(b"\n")[2]).hexdigest(), len(data)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return what is at work in this process; looking it up takes longer than all else that opening a journal does."""
+    of = {name: version(name) for name in _VERSIONS_OF}
+    return of | {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
 
 
 def _operator() -> str:
