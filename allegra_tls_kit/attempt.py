@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from allegra_tls_kit.endpoint import Endpoint
     from allegra_tls_kit.resolve import SocketAddress
 
-_Value = TypeVar("_Value", bytes, str)
+_Value = TypeVar("_Value", bytes, str, tuple[str, ...])
 
 READ_AT_ONCE = 64 * 1024
 CROWDED_WAIT = 0.1
@@ -264,10 +264,12 @@ class Attempt:
 
     def _send(self, data: bytes) -> None:
         assert self._socket is not None  # noqa: S101 - connected
-        self._unsent += data
-        if self._unsent:
-            with contextlib.suppress(BlockingIOError):  # the selector says when there is room
-                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        if data := self._unsent + data:
+            try:  # noqa: SIM105 - on the hot path, where a context manager costs more
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:  # the selector says when there is room
+                pass
+        self._unsent = data
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
         if self._wanted != wanted:
             self._wanted = wanted
@@ -277,7 +279,7 @@ class Attempt:
         return () if self._tls is None else tuple(map(self._loop.same, handshake.chain_of(self._tls)))
 
     def _transcript(self) -> tuple[str, ...]:
-        return () if self._preamble is None else tuple(map(self._loop.same, self._preamble.transcript))
+        return () if self._preamble is None else self._loop.same(tuple(self._preamble.transcript))
 
     def _where(self) -> str:
         return self._endpoint.url

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
 
@@ -27,6 +28,8 @@ _Row = TypeVar("_Row")
 HIGHEST_PORT = 65535
 LONGEST_NAME = 253  # RFC 1035, 2.3.4, in the form of text without the last dot
 LISTED_ERRORS = 10
+NAMES_REMEMBERED = 1 << 14
+"""How many hosts are looked through once only; a list of servers asks for each of them again and again."""
 
 
 class Protocol(StrEnum):
@@ -149,6 +152,7 @@ class Endpoint:
         return self.url
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def is_ip_address(text: str) -> bool:
     """Tell whether the text is an IPv4 or IPv6 address, without brackets."""
     try:
@@ -158,6 +162,7 @@ def is_ip_address(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def ascii_name(host: str) -> str:
     """Return the host in lower-case ASCII: A-labels by IDNA 2008 (UTS 46 mapping), an address in its shortest form.
 

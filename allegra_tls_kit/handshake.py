@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 import warnings
-from functools import cache, lru_cache
+from functools import cache
 
 from allegra_tls_kit.endpoint import ascii_name, is_ip_address
 from allegra_tls_kit.text import visible
@@ -46,7 +46,6 @@ enums for each message, and takes 35 µs of each handshake.
 """
 
 
-@lru_cache(maxsize=8192)
 def server_name(identity: str) -> bytes | None:
     """Return what to ask for (SNI, RFC 6066, 3) by a host as it was typed: A-labels, and nothing for an address."""
     name = ascii_name(identity)

@@ -86,6 +86,8 @@ class Resolver:
 
 
 def _look_up(name: str) -> list[SocketAddress] | ProbeError:
+    if is_ip_address(name) and ":" not in name:  # one of IPv6 may have a zone, which the resolver knows to number
+        return [(socket.AF_INET, name, ())]
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
