@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY = 0.1
 """Seconds between two calls of `progress`, and until a run notices that it is called off."""
-SPARE_DESCRIPTORS = 64
+SPARE_DESCRIPTORS = 128
+"""For names that are being looked up, two each, and for whatever else this process has open."""
 AT_ONCE = 200
 """So many are begun at once for each second of the timeout; a handshake takes a millisecond of this process."""
 LONGEST_TURN = 0.02

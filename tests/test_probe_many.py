@@ -55,7 +55,7 @@ def test_failing_servers_change_nothing_for_two_hundred_others_and_the_order_hol
 @pytest.mark.parametrize("limited_by", ["in_flight", "the host", pytest.param("the process", marks=LINUX)])
 def test_no_more_are_in_flight_than_allowed_and_each_has_its_time(monkeypatch: pytest.MonkeyPatch, limited_by: str) -> None:
     if limited_by == "the process":
-        monkeypatch.setattr("resource.getrlimit", lambda _: (66, 66))
+        monkeypatch.setattr("resource.getrlimit", lambda _: (130, 130))
     Counting.most = []
     monkeypatch.setattr(selectors, "DefaultSelector", Counting)
     number = 10 if limited_by == "the host" else 4
