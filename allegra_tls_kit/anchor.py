@@ -144,7 +144,6 @@ def _nothing_to_import(diagnosis: Diagnosis) -> str:
     if len(diagnosis.verified_chain) == 1:
         leaf = read(diagnosis.verified_chain[0])
         end = leaf.not_after.date().isoformat()
-        return (
-            f"nothing to import now; the server's own certificate is in the store: import the next one at its renewal, by {end}"
-        )
+        due = f"which was due by {end}" if diagnosis.at > leaf.not_after else f"by {end}"
+        return f"nothing to import now; the server's own certificate is in the store: import the next one at its renewal, {due}"
     return f"nothing to import: Java trusts this server{'' if soon is None else f', but {soon.detail}'}"

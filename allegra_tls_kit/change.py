@@ -85,18 +85,16 @@ def apply(  # noqa: PLR0913 - what a person confirms, and what a change may need
     Raises NotConfirmed, PlanRefused (a conflict, or a witness that sees something else), StalePlan, WrongPassword,
     PasswordNeeded, WouldLose, KeystoreLocked, NotWritable, UnexpectedOutcome, JournalError.
     """
-    journal.keep(plan)
-    if plan.conflicts:
-        raise PlanRefused(f"{plan.keystore}: {visible(plan.conflicts[0].alias)}: {plan.conflicts[0].reason}")
-    if confirm != plan.id:
-        raise NotConfirmed(
-            f"read the plan, compare the fingerprint, then confirm={plan.id!r}; {visible(str(confirm), 20)!r} is not its id"
-        )
+    refused = _refusal(plan, confirm)
+    if refused is not None:
+        journal.keep(plan)
+        raise refused
     if not plan.changes:
-        return journal.keep(Applied(plan, datetime.now(UTC), changed=False, sha256=plan.snapshot.sha256, backup=None))
-    given = obtain(password, f"Password of {plan.keystore.name}")
+        applied = Applied(plan, datetime.now(UTC), changed=False, sha256=plan.snapshot.sha256, backup=None)
+        journal.keep_all((plan, applied))
+        return applied
     folder = None if backup_folder is None else Path(os.path.realpath(backup_folder))
-    return _Change(plan, journal, DEFAULT_PASSWORD if given is None else given, folder, witness).made()
+    return _Change(plan, journal, password, folder, witness).made()
 
 
 def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: PasswordSource = None) -> Verified:
@@ -128,8 +126,10 @@ def verify(applied: Applied, endpoint: Endpoint, journal: Journal, *, password: 
 class _Change:
     """One change on its way through the door."""
 
-    def __init__(self, plan: Plan, journal: Journal, password: str, backup_folder: Path | None, witness: Witness | None) -> None:
-        self._plan, self._journal, self._password, self._witness = plan, journal, password, witness
+    def __init__(
+        self, plan: Plan, journal: Journal, password: PasswordSource, backup_folder: Path | None, witness: Witness | None
+    ) -> None:
+        self._plan, self._journal, self._source, self._witness = plan, journal, password, witness
         self._target = Path(os.path.realpath(plan.keystore))  # Path.resolve raises RuntimeError on a loop of links before 3.13
         self._backup_folder = backup_folder or self._target.parent
         self._at = datetime.now(UTC)
@@ -139,7 +139,11 @@ class _Change:
 
     def made(self) -> Applied:
         try:
-            self._step(ApplyState.CONFIRMED, self._plan.snapshot.sha256, f"plan {self._plan.id} is confirmed")
+            before = self._plan.snapshot.sha256
+            self._journal.keep_all(
+                (self._plan, self._reached(ApplyState.CONFIRMED, before, f"plan {self._plan.id} is confirmed"))
+            )
+            self._password = _given(self._source, f"Password of {self._plan.keystore.name}")
             require_own_root(self._plan.keystore)
             require_no_mount(self._target)
             self._require_backup_folder()
@@ -232,12 +236,29 @@ class _Change:
 
     def _finished(self, detail: str) -> Applied:
         applied = Applied(self._plan, self._at, changed=True, sha256=self._new, backup=self._backup)
-        step = ApplyStep(self._plan.id, ApplyState.APPLIED, self._target, self._new, self._backup, detail)
-        self._journal.keep_all((step, applied))
+        self._journal.keep_all((self._reached(ApplyState.APPLIED, self._new, detail), applied))
         return applied
 
     def _step(self, state: ApplyState, digest: str | None, detail: str) -> None:
-        self._journal.keep(ApplyStep(self._plan.id, state, self._target, digest, self._backup, detail))
+        self._journal.keep(self._reached(state, digest, detail))
+
+    def _reached(self, state: ApplyState, digest: str | None, detail: str) -> ApplyStep:
+        return ApplyStep(self._plan.id, state, self._target, digest, self._backup, detail)
+
+
+def _refusal(plan: Plan, confirm: str) -> KitError | None:
+    if plan.conflicts:
+        return PlanRefused(f"{plan.keystore}: {visible(plan.conflicts[0].alias)}: {plan.conflicts[0].reason}")
+    if confirm == plan.id:
+        return None
+    return NotConfirmed(
+        f"read the plan, compare the fingerprint, then confirm={plan.id!r}; {visible(str(confirm), 20)!r} is not its id"
+    )
+
+
+def _given(source: PasswordSource, question: str) -> str:
+    password = obtain(source, question)
+    return DEFAULT_PASSWORD if password is None else password
 
 
 def _digest(data: bytes | None) -> str | None:

@@ -65,12 +65,15 @@ def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     raise TypeError(f"a {type(value).__name__} has no place in a journal")
 
 
-def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+def _fields(value: Any, **instead: str) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """Return the fields in their plain form, or what is given instead."""
+    names = [field.name for field in dataclasses.fields(value)]
+    return {name: instead[name] if name in instead else plain(getattr(value, name)) for name in names}
 
 
 _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Plan, lambda plan: _fields(plan) | {"id": plan.id, "keytool_commands": list(plan.keytool_commands())}),
+    (Applied, lambda applied: _fields(applied, plan=applied.plan.id)),  # the plan stands in the journal before it
     (Snapshot, lambda snapshot: _fields(snapshot) | {"anchors": len(snapshot.anchors)}),
     # Without the certificate: a cacerts holds 150 of them that are nobody's news.
     (Entry, lambda e: {"alias": e.alias, "kind": e.kind, "sha256": e.sha256, "content": e.content, "anchor": e.anchor}),
@@ -93,7 +96,7 @@ def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
         raise TypeError(f"a {type(value).__name__} is no event; keep values of this kit, one by one")
     event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return _BEYOND_ASCII.sub(_escaped, text).encode()
+    return text.encode() if text.isascii() else _BEYOND_ASCII.sub(_escaped, text).encode()
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -132,7 +135,7 @@ def changes_in(events: Iterable[Event]) -> tuple[Applied, ...]:
                 case "Plan":
                     plans[event.value["id"]] = _plan_from(event.value)
                 case "Applied" if event.value["changed"]:
-                    applied = _applied_from(event.value)
+                    applied = _applied_from(event.value, plans)
                     found[applied.plan.id] = applied
                 case "ApplyStep":
                     _note_step(event, plans, found)
@@ -152,10 +155,10 @@ def _note_step(event: Event, plans: Mapping[str, Plan], found: dict[str, Applied
             found.pop(step["plan"], None)
 
 
-def _applied_from(value: Mapping[str, Any]) -> Applied:
+def _applied_from(value: Mapping[str, Any], plans: Mapping[str, Plan]) -> Applied:
     backup = Path(value["backup"]) if value["backup"] else None
     at = datetime.fromisoformat(value["at"])
-    return Applied(_plan_from(value["plan"]), at, changed=True, sha256=value["sha256"], backup=backup)
+    return Applied(plans[value["plan"]], at, changed=True, sha256=value["sha256"], backup=backup)
 
 
 def _plan_from(value: Mapping[str, Any]) -> Plan:

@@ -117,17 +117,12 @@ def plans_of(by_kind: Kinds) -> list[dict[str, Any]]:
 
 def values_of(by_kind: Kinds, kind: str, plan: object = None) -> list[dict[str, Any]]:
     """Return the values of a kind in their order; with a plan's id those that belong to it."""
-    return [event.value for event in by_kind.get(kind, []) if plan is None or _plan_of(event.value) == plan]
+    return [event.value for event in by_kind.get(kind, []) if plan is None or event.value.get("plan") == plan]
 
 
 def last(by_kind: Kinds, kind: str, plan: object = None) -> dict[str, Any]:
     """Return the last of `values_of`; empty where there is none."""
     return next(reversed(values_of(by_kind, kind, plan)), {})
-
-
-def _plan_of(value: dict[str, Any]) -> object:
-    plan = value.get("plan")
-    return plan.get("id") if isinstance(plan, dict) else plan
 
 
 def first(by_kind: Kinds, kind: str) -> dict[str, Any]:

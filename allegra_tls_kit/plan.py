@@ -11,6 +11,7 @@ import hashlib
 import json
 import shlex
 import textwrap
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -232,12 +233,16 @@ def simulate(plan: Plan) -> tuple[Entry, ...]:
 
 def differences(expected: Iterable[Entry], found: Iterable[Entry]) -> tuple[str, ...]:
     """Name every alias in which two sets of entries differ, in kind, content or being there; creation dates do not count."""
-    before = {entry.alias: (entry.kind, entry.content, entry.anchor) for entry in expected}
-    after = {entry.alias: (entry.kind, entry.content, entry.anchor) for entry in found}
-    came = [f"{visible(alias)} came" for alias in sorted(after.keys() - before.keys())]
-    went = [f"{visible(alias)} went" for alias in sorted(before.keys() - after.keys())]
-    other = [f"{visible(alias)} changed" for alias in sorted(before.keys() & after.keys()) if before[alias] != after[alias]]
-    return (*came, *went, *other)
+    before, after = (Counter((e.alias, e.kind, e.content, e.anchor) for e in entries) for entries in (expected, found))
+    if before == after:
+        return ()
+    old, new = ({alias for alias, *_ in held} for held in (before, after))
+    other = {alias for alias, *_ in (before - after) + (after - before)} & old & new  # of two entries of one alias, too
+    return tuple(
+        f"{visible(alias)} {what}"
+        for what, aliases in (("came", new - old), ("went", old - new), ("changed", other))
+        for alias in sorted(aliases)
+    )
 
 
 def require_fresh(plan: Plan, now: Snapshot) -> None:
@@ -246,6 +251,10 @@ def require_fresh(plan: Plan, now: Snapshot) -> None:
         return
     changed = differences(plan.snapshot.entries, now.entries)
     what = ", ".join(changed[:10]) if changed else "the same entries in another file"
+    if changed and not differences(simulate(plan), now.entries):
+        raise StalePlan(
+            f"{plan.keystore} holds already what plan {plan.id} is for: {what}; it was applied before, or somebody did the same"
+        )
     raise StalePlan(f"{plan.keystore} has changed since plan {plan.id} was made: {what}; read it again and plan again")
 
 

@@ -112,6 +112,8 @@ def test_nothing_is_offered_where_java_trusts_or_no_import_helps() -> None:
     assert all(anchor_candidates(diagnosis) == () for diagnosis in (trusted, pinned, misnamed, none, broken))
     assert next_step(trusted) == "nothing to import: Java trusts this server"
     assert next_step(pinned).endswith(f"import the next one at its renewal, by {END}")
+    expired = leaf(None, start=LONG_AGO, end=PAST)
+    assert next_step(untrusted(expired, store=[expired])).endswith(f"at its renewal, which was due by {PAST.date().isoformat()}")
     assert next_step(misnamed).startswith("no import cures this: No name matching")
     assert "sent no certificate" in next_step(none)
     assert "cannot be read" in next_step(broken)

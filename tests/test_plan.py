@@ -175,6 +175,9 @@ def test_differences_name_what_came_went_and_changed_in_visible_letters() -> Non
     after = snapshot_of({"d\n": NEW.der, "b": NEW.der, "a": TRUSTED.der}, AT.replace(year=2030))
     assert differences(before.entries, after.entries) == (r"d\x0a came", r"c\u{202e} went", "b changed")
     assert differences(before.entries, before.entries[::-1]) == ()
+    first, last = (snapshot_of({"a": der}).entries[0] for der in (ROOT.der, NEW.der))
+    assert differences([first, last], [last, first]) == ()
+    assert differences([first, last], [last, last]) == differences([first], [first, first]) == ("a changed",)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,12 @@ def test_a_stale_plan_says_what_has_changed(now: Snapshot, said: str) -> None:
     require_fresh(plan, snapshot_of({"a": ROOT.der}))
     with pytest.raises(StalePlan, match=re.escape(f"{HERE} has changed since plan {plan.id} was made: {said}; read it again")):
         require_fresh(plan, now)
+
+
+def test_a_plan_that_was_applied_before_says_so() -> None:
+    plan = plan_import(snapshot_of({"a": ROOT.der}), [NEW.der], purpose="", aliases=["b"])
+    with pytest.raises(StalePlan, match=f"{HERE} holds already what plan {plan.id} is for: b came; it was applied before, or"):
+        require_fresh(plan, snapshot_of({"b": NEW.der, "a": ROOT.der}))
 
 
 # --- aliases ---------------------------------------------------------------------------------------------------------------
