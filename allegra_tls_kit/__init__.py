@@ -1,18 +1,16 @@
 """Get a server's certificate trusted by Allegra's JVM: look, judge as Java would, plan, apply, verify, roll back, with a record.
 
-`import allegra_tls_kit as kit` gives every public name. Those that need pandas, ipywidgets or nbclient load them when first used.
+`import allegra_tls_kit as kit` gives every public name. What not every look needs is loaded when it is first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, check_fingerprint, keytool_notation
+from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, keytool_notation
 from allegra_tls_kit.change import Verified, apply, verify
-from allegra_tls_kit.choice import ImportChoice, KeystoreView, SurveyView
-from allegra_tls_kit.comparison import Compared, Comparison, Presence, compare_stores, ours, plan_carry_over
+from allegra_tls_kit.choice import ImportChoice, KeystoreView, SurveyView, check_fingerprint
 from allegra_tls_kit.demo import Laboratory, demo
-from allegra_tls_kit.drift import Drift, DriftKind, compare_surveys
 from allegra_tls_kit.effective import EffectiveStore, effective_truststores
 from allegra_tls_kit.endpoint import Endpoint, Protocol, Security
 from allegra_tls_kit.errors import KitError
@@ -52,32 +50,32 @@ from allegra_tls_kit.plan import (
     suggest_alias,
 )
 from allegra_tls_kit.probe import probe, probe_all, probe_zones
-from allegra_tls_kit.progress_line import ProgressLine
-from allegra_tls_kit.reach import reach_of
-from allegra_tls_kit.record import change_record
-from allegra_tls_kit.rehearsal import rehearse_history, rehearse_import
 from allegra_tls_kit.report import show, show_candidates, show_explanations, show_matrix, show_server, show_survey
-from allegra_tls_kit.report_drift import show_drift
-from allegra_tls_kit.report_record import show_records
-from allegra_tls_kit.report_store import show_plan, show_plans
-from allegra_tls_kit.report_upkeep import show_review
-from allegra_tls_kit.risk import Reach
-from allegra_tls_kit.several import Plans, StorePlan, plan_for
-from allegra_tls_kit.standing import Review
-from allegra_tls_kit.superset import plan_superset, plan_supersets
 from allegra_tls_kit.survey import Interrupted, Probe, ProbeFailure, Progress, Zoned, judge, merged
-from allegra_tls_kit.survey_file import load_survey, save_survey
-from allegra_tls_kit.system_store import system_commands
 from allegra_tls_kit.trust import Diagnosis, Finding, FindingCode, Severity, diagnose
-from allegra_tls_kit.upkeep import added_by, review
-from allegra_tls_kit.way_back import plan_restore, plan_rollback
 
 if TYPE_CHECKING:
     from allegra_tls_kit.browse import KeystoreBrowser, SurveyBrowser
+    from allegra_tls_kit.comparison import Compared, Comparison, Presence, compare_stores, ours, plan_carry_over
+    from allegra_tls_kit.drift import Drift, DriftKind, compare_surveys
     from allegra_tls_kit.exports import export_csv, export_excel, export_json_lines, export_pem
     from allegra_tls_kit.machine import prerequisites
+    from allegra_tls_kit.progress_line import ProgressLine
+    from allegra_tls_kit.reach import reach_of
+    from allegra_tls_kit.record import change_record
+    from allegra_tls_kit.rehearsal import rehearse_history, rehearse_import
+    from allegra_tls_kit.report_drift import show_drift
     from allegra_tls_kit.report_frame import show_expiry, show_frame
+    from allegra_tls_kit.report_record import show_records
+    from allegra_tls_kit.report_store import show_plan, show_plans
+    from allegra_tls_kit.report_upkeep import show_review
+    from allegra_tls_kit.risk import Reach
     from allegra_tls_kit.runbook import dated_copy, run_notebook, templates
+    from allegra_tls_kit.several import Plans, StorePlan, plan_for
+    from allegra_tls_kit.standing import Review
+    from allegra_tls_kit.superset import plan_superset, plan_supersets
+    from allegra_tls_kit.survey_file import load_survey, save_survey
+    from allegra_tls_kit.system_store import system_commands
     from allegra_tls_kit.tables import (
         certificates_frame,
         columns_frame,
@@ -86,6 +84,7 @@ if TYPE_CHECKING:
         survey_frame,
         trust_matrix,
     )
+    from allegra_tls_kit.upkeep import added_by, review
     from allegra_tls_kit.views import (
         drift_frame,
         expiry_frame,
@@ -95,6 +94,7 @@ if TYPE_CHECKING:
         pinned_frame,
         shared_frame,
     )
+    from allegra_tls_kit.way_back import plan_restore, plan_rollback
     from allegra_tls_kit.widgets import ImportGuide
 
 __all__ = [
@@ -240,11 +240,25 @@ __all__ = [
 ]
 
 _LOADED_LATER = {
+    "Compared": "comparison",
+    "Comparison": "comparison",
+    "Drift": "drift",
+    "DriftKind": "drift",
     "ImportGuide": "widgets",
     "KeystoreBrowser": "browse",
+    "Plans": "several",
+    "Presence": "comparison",
+    "ProgressLine": "progress_line",
+    "Reach": "risk",
+    "Review": "standing",
+    "StorePlan": "several",
     "SurveyBrowser": "browse",
+    "added_by": "upkeep",
     "certificates_frame": "tables",
+    "change_record": "record",
     "columns_frame": "tables",
+    "compare_stores": "comparison",
+    "compare_surveys": "drift",
     "dated_copy": "runbook",
     "drift_frame": "views",
     "entries_frame": "tables",
@@ -254,16 +268,35 @@ _LOADED_LATER = {
     "export_json_lines": "exports",
     "export_pem": "exports",
     "issuers_frame": "views",
+    "load_survey": "survey_file",
     "names_frame": "views",
     "old_tls_frame": "views",
+    "ours": "comparison",
     "pinned_frame": "views",
+    "plan_carry_over": "comparison",
+    "plan_for": "several",
     "plan_frame": "tables",
+    "plan_restore": "way_back",
+    "plan_rollback": "way_back",
+    "plan_superset": "superset",
+    "plan_supersets": "superset",
     "prerequisites": "machine",
+    "reach_of": "reach",
+    "rehearse_history": "rehearsal",
+    "rehearse_import": "rehearsal",
+    "review": "upkeep",
     "run_notebook": "runbook",
+    "save_survey": "survey_file",
     "shared_frame": "views",
+    "show_drift": "report_drift",
     "show_expiry": "report_frame",
     "show_frame": "report_frame",
+    "show_plan": "report_store",
+    "show_plans": "report_store",
+    "show_records": "report_record",
+    "show_review": "report_upkeep",
     "survey_frame": "tables",
+    "system_commands": "system_store",
     "templates": "runbook",
     "trust_matrix": "tables",
 }
