@@ -20,8 +20,9 @@ from allegra_tls_kit.evidence import records_folder, verify_record
 from allegra_tls_kit.files import read_endpoints, read_truststore
 from allegra_tls_kit.outcome import Outcome
 from allegra_tls_kit.probe import probe_all
+from allegra_tls_kit.progress_line import ProgressLine
 from allegra_tls_kit.report import show, show_server, show_survey
-from allegra_tls_kit.survey import Probe, judge
+from allegra_tls_kit.survey import Interrupted, Probe, ProbeFailure, judge
 from allegra_tls_kit.text import count
 
 if TYPE_CHECKING:
@@ -107,14 +108,23 @@ def _seconds(text: str) -> float:
 def _probe(options: argparse.Namespace) -> int:
     endpoints = [endpoint for argument in options.url for endpoint in _endpoints(argument)]
     anchors = _anchors(options.truststore)
-    results = probe_all(endpoints, timeout=options.timeout)
+    results, stopped = _looked_at(endpoints, options.timeout)
     judged = [(result, judge(result, anchors) if result.chain and anchors is not None else None) for result in results]
     if len(judged) > DETAILED:
         print(show_survey(results, anchors))
     else:
         print("\n\n".join(str(show_server(result, diagnosis)) for result, diagnosis in judged))
     well = all(isinstance(r, Probe) and (diagnosis is None or diagnosis.trusted) for r, diagnosis in judged)
-    return 0 if well else 1
+    return 130 if stopped else 0 if well else 1
+
+
+def _looked_at(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Sequence[Probe | ProbeFailure], bool]:
+    """Return what was seen until the end, or until somebody stopped it, and whether somebody did."""
+    line = ProgressLine() if len(endpoints) > DETAILED and sys.stderr.isatty() else None
+    try:
+        return probe_all(endpoints, timeout=timeout, progress=line), False
+    except Interrupted as stopped:
+        return stopped.results, True
 
 
 def _endpoints(argument: str) -> Sequence[Endpoint]:

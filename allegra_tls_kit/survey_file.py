@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit.errors import SurveyError
 from allegra_tls_kit.evidence import JOURNAL
+from allegra_tls_kit.files import read_bounded
 from allegra_tls_kit.survey_lines import LONGEST_SURVEY, survey_bytes, survey_in
 from allegra_tls_kit.text import visible
 from allegra_tls_kit.writing import put_file
@@ -31,17 +32,17 @@ def save_survey(results: Iterable[Probe | ProbeFailure], path: str | os.PathLike
 def load_survey(path: str | os.PathLike[str]) -> tuple[Probe | ProbeFailure, ...]:
     """Return a survey as it was saved, or all results of probes that a journal or a record folder keeps, in their order.
 
-    `judge` judges them as of their probes, with whatever anchors. Raises SurveyError for what is neither, or was damaged.
+    `judge` judges them as of their probes, with whatever anchors. Zones are not told apart: save each to a file of its own.
+    Raises SurveyError for what is neither, or was damaged.
     """
     path = Path(path).expanduser()
     try:
         path = path / JOURNAL if path.is_dir() else path
-        with path.open("rb") as file:
-            data = file.read(LONGEST_SURVEY + 1)
+        data = read_bounded(path, LONGEST_SURVEY)
+    except OverflowError as error:
+        raise SurveyError(f"{visible(str(path))}: {error}, longer than any survey that is saved") from None
     except (OSError, ValueError) as error:
         raise SurveyError(
             f"{visible(str(path))}: the survey cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
-    if len(data) > LONGEST_SURVEY:
-        raise SurveyError(f"{visible(str(path))}: more than {LONGEST_SURVEY >> 20} MB, longer than any survey that is saved")
     return survey_in(data, visible(str(path)))

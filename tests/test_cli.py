@@ -17,6 +17,7 @@ from allegra_tls_kit.__main__ import main
 from allegra_tls_kit.events import event_line
 from allegra_tls_kit.keystore import Edit, rewrite
 from tests.chains import NOW
+from tests.misbehaving import Server, decent, silent, tls
 from tests.shown import OTHER_ROOT, notebook, require_sums
 from tests.test_journal import PLAN, VERIFIED
 
@@ -67,6 +68,26 @@ def test_a_server_that_is_not_reached_is_status_1(laboratory: kit.Laboratory, fi
     urls = [laboratory.endpoints[name].url for name in ("smtp", "smtp-refused")]
     assert main(["probe", *urls, "--truststore", fitting]) == 1
     assert "✖ ConnectFailed (connect)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no terminals of this kind there")
+def test_a_terminal_sees_how_far_it_is_and_whoever_stops_it_has_what_was_done(fitting: str) -> None:
+    screen, terminal = os.openpty()
+    with Server(tls(decent())) as server, Server(silent) as mute:
+        urls = [*(server.endpoint("imaps", f"host{n}.example").url for n in range(4)), mute.endpoint("imaps", "mute.example").url]
+        command = [sys.executable, "-m", "allegra_tls_kit", "probe", *urls, "--truststore", fitting, "--timeout", "600"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True) as run:
+            seen = b""
+            while b"4 of 5 servers" not in seen:
+                seen += os.read(screen, 4096)
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=30)
+    os.close(terminal)
+    assert run.returncode == 130
+    assert said.count("not trusted") >= 4
+    assert "the run was stopped before this server was done" in said
+    assert b"stopped: 4 of 5 servers, 0 failed, 1 remaining" in os.read(screen, 4096)
+    os.close(screen)
 
 
 @pytest.mark.usefixtures("no_java")
