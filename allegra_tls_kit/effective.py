@@ -46,6 +46,10 @@ _REFUSED = (
 )
 _PASSED_OVER = "Java passes over this file without a word and reads the cacerts of its runtime"
 _NOT_KNOWN = "not known: the store cannot be read from here"
+_PLAINTEXT_RETRY = (
+    "IMAP and POP3 in the mode SSL try again in plaintext where TLS fails: what Java says is hidden behind a hang or an end of "
+    "file, and on a port for STARTTLS the password goes out in the clear"
+)
 _NOTHING_LEFT = "Java opens no store then, and every connection fails: the trustAnchors parameter must be non-empty"
 
 
@@ -200,6 +204,8 @@ class _Connection:
         yield _ancestor(f"{which} names {name}, the host as it is typed in the settings, if the file exists")
         if self._starttls:
             yield self._if_available()
+        elif self._endpoint.protocol is not Protocol.SMTP:
+            yield _ancestor(_PLAINTEXT_RETRY)
         yield _manual("<host>.ks for mail servers; on problems, or for TLS instead of SSL, the store of the Java runtime")
 
     def _if_available(self) -> GroundedStatement:

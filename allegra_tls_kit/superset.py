@@ -69,7 +69,9 @@ def plan_supersets(
 ) -> tuple[Plan, ...]:
     """Plan the same superset for several stores, in their order: what is private in one of them, all of them get.
 
-    So it is of no account which one a JVM opens first. Raises as `plan_superset` does.
+    So it is of no account which one of them a JVM opens first. It may also be `cacerts`, by whatever names no store of Allegra's:
+    IMAP and POP3 in "TLS if available", a host without a file. For that the private ones have to go in there too, by an import.
+    Raises as `plan_superset` does.
     """
     stores = tuple(snapshots)
     everything = (*private, *(der for store in stores for der in private_anchors(store, cacerts)))

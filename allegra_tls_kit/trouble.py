@@ -112,9 +112,15 @@ AROUND_TLS = (
     ),
     Trouble(
         "reset",
-        ("Connection reset", "Broken pipe", "Verbindung wurde vom Kommunikationspartner zurückgesetzt"),
+        (
+            "Connection reset",
+            "Broken pipe",
+            "Verbindung wurde vom Kommunikationspartner zurückgesetzt",
+            "Connection dropped by server",
+            "EOF on socket",
+        ),
         "The server, or a firewall or proxy between, broke the connection off.",
-        ("Does the server limit connections, or block this address?", FROM_THAT_HOST),
+        ("Does the server limit connections, or block this address?", OLD_FALLBACK, FROM_THAT_HOST),
         SURVEY,
     ),
     Trouble(
@@ -207,7 +213,7 @@ WRAPPERS = (
     ),
     Trouble(
         "starttls_upgrade",
-        ("Could not convert socket to TLS", "Exception in startTLS using"),
+        ("Could not convert socket to TLS", "Exception in startTLS using", "STARTTLS failure"),
         "The server accepted STARTTLS, and then TLS failed; the cause stands behind this text.",
         (_MAIL_DEBUG, _PROBE, _JSSE_DEBUG),
         ONE_FAILURE,
@@ -215,7 +221,12 @@ WRAPPERS = (
     ),
     Trouble(
         "mail_connect",
-        ("Could not connect to SMTP host", "Couldn't connect to host, port", "Can't send command to SMTP host"),
+        (
+            "Could not connect to SMTP host",
+            "Couldn't connect to host, port",
+            "Can't send command to SMTP host",
+            "MessagingException: Connect failed",
+        ),
         "The connection to the mail server failed, in the network or in TLS; the cause stands behind this text.",
         (_MAIL_DEBUG, _PROBE),
         ONE_FAILURE,
