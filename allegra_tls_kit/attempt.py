@@ -18,7 +18,7 @@ from allegra_tls_kit.endpoint import Security
 from allegra_tls_kit.errors import ConnectFailed, ConnectionLost, HandshakeFailed, NoCertificate, ProbeError, ProbeTimeout
 from allegra_tls_kit.preamble import Preamble, Stage, check_first_bytes
 from allegra_tls_kit.survey import Probe, ProbeFailure
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.text import count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value", bytes, str, tuple[str, ...])
 
 READ_AT_ONCE = 64 * 1024
+LONGEST_HANDSHAKE = 1024 * 1024
+"""Bytes; ten times the longest chain that OpenSSL takes. Of some records it takes any number, and waits for more."""
 CROWDED_WAIT = 0.1
 """Seconds until the next try where this process may not open another connection."""
 _CROWDED = {errno.EMFILE, errno.ENFILE}
@@ -76,7 +78,7 @@ class Attempt:
         self._preamble: Preamble | None = None
         self._unsent = b""
         self._tls: ssl.SSLObject | None = None
-        self._tls_bytes_seen = False
+        self._tls_bytes = 0
 
     def advance(self, step: Callable[[Any], None], argument: object) -> None:
         """Take one step; whatever goes wrong in it is this endpoint's result and nobody else's trouble."""
@@ -85,7 +87,7 @@ class Attempt:
         except ProbeError as error:
             self._loop.finish(self, self.failed(error))
         except ssl.SSLError as error:
-            self._loop.finish(self, self.failed(HandshakeFailed(handshake.words_of(error))))
+            self._loop.finish(self, self.failed(HandshakeFailed(handshake.words_of(error, self._tls))))
         except OSError as error:
             words = f"{self._where()}: the connection broke while {_DOING[self._stage]}: {error.strerror or error}"
             self._loop.finish(self, self.failed(ConnectionLost(words)))
@@ -204,9 +206,11 @@ class Attempt:
             assert self._preamble is not None  # noqa: S101 - no plaintext without a preamble
             self._converse(self._preamble, data)
             return
-        if not self._tls_bytes_seen:
-            self._tls_bytes_seen = True
+        if not self._tls_bytes:
             check_first_bytes(data, self._endpoint.security)
+        self._tls_bytes += len(data)
+        if self._tls_bytes > LONGEST_HANDSHAKE:
+            raise HandshakeFailed(f"more than {LONGEST_HANDSHAKE:,} bytes of TLS, and the handshake is not complete")
         self._incoming.write(data)
         self._handshake()
 
@@ -226,7 +230,7 @@ class Attempt:
         name = handshake.server_name(self._endpoint.server_name or self._endpoint.host)
         self._tls = handshake.context().wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._incoming.write(rest)
-        self._tls_bytes_seen = bool(rest)  # they were checked behind the go-ahead, and more of the same record may follow
+        self._tls_bytes = len(rest)  # they were checked behind the go-ahead, and more of the same record may follow
         self._handshake()
 
     def _handshake(self) -> None:
@@ -285,7 +289,9 @@ class Attempt:
         return self._endpoint.url
 
     def _seen(self) -> str:
-        pending = self._preamble.pending if self._preamble is not None and self._tls is None else ""
+        if self._tls is not None:
+            return f", after {count(self._tls_bytes, 'byte')} of TLS" if self._tls_bytes else ""
+        pending = self._preamble.pending if self._preamble is not None else ""
         return f", after {pending!r}" if pending else ""
 
     def _timeout_hint(self) -> str:

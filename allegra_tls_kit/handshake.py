@@ -13,7 +13,7 @@ from functools import cache
 from allegra_tls_kit.endpoint import ascii_name, is_ip_address
 from allegra_tls_kit.text import visible
 
-_HANDSHAKE, _CERTIFICATE_REQUEST = 22, 13  # RFC 8446, 5.1: ContentType; 4: HandshakeType
+_ALERT, _HANDSHAKE, _CERTIFICATE_REQUEST = 21, 22, 13  # RFC 8446, 5.1: ContentType; 4: HandshakeType
 _DER = 2  # _ssl.ENCODING_DER
 _LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT has its name since Python 3.12 only
 
@@ -38,6 +38,10 @@ def context() -> ssl.SSLContext:
     return made
 
 
+_MEANING = {
+    "asn1 lib": "the server sent a certificate that cannot be parsed (asn1 lib)",
+    "excessive message size": "a message larger than OpenSSL takes, of a chain 100 KB (excessive message size)",
+}
 _watch = vars(ssl.SSLContext.__base__).get("_msg_callback")
 """The only way to see a CertificateRequest, None where this Python does not have it.
 
@@ -60,13 +64,20 @@ def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(_DER) for certificate in sent or ())
 
 
-def words_of(error: ssl.SSLError) -> str:
+def words_of(error: ssl.SSLError, tls: ssl.SSLObject | None) -> str:
     """Return what OpenSSL says of a failed handshake, an alert of the server by its name (RFC 8446, 6)."""
-    reason = error.reason or str(error)
-    alert = re.match(r"(?:SSLV3_ALERT|TLSV1_ALERT|TLSV13_ALERT|TLSV1)_(.+)", reason)  # TLSV1_UNRECOGNIZED_NAME is one too
+    if isinstance(error, ssl.SSLZeroReturnError):
+        return "the server ends the handshake with the alert close_notify"
+    # Python has reasons for what it was built with; whatever else OpenSSL says stands between marks of Python's in the text.
+    reason = error.reason or re.sub(r"^\[\w+\] | \(_ssl\.c:\d+\)$", "", error.strerror or str(error))
+    reason = reason.lower().replace("_", " ")
+    alert = re.match(r"(?:(?:sslv3|tlsv1|tlsv13|ssl/tls) alert|tlsv1) (.+)", reason)  # "tlsv1 unrecognized name" is one too
     if alert:
-        return f"the server ends the handshake with the alert {visible(alert[1].lower())}"
-    return f"the handshake failed: {visible(reason.lower().replace('_', ' '))}"
+        return f"the server ends the handshake with the alert {visible(alert[1].replace(' ', '_'))}"
+    number = getattr(tls, "alert", None)
+    if reason == "unknown error" and number is not None:
+        return f"the server ends the handshake with the alert number {number}, which OpenSSL has no name for"
+    return f"the handshake failed: {_MEANING.get(reason, visible(reason))}"
 
 
 def client_certificate_wanted(tls: ssl.SSLObject) -> bool | None:
@@ -77,3 +88,5 @@ def client_certificate_wanted(tls: ssl.SSLObject) -> bool | None:
 def _on_message(tls: object, direction: str, _version: int, content: int, kind: int, _data: bytes) -> None:
     if kind == _CERTIFICATE_REQUEST and content == _HANDSHAKE and direction == "read":
         tls.certificate_requested = True  # type: ignore[attr-defined]
+    elif content == _ALERT and direction == "read":
+        tls.alert = kind & 0xFF  # type: ignore[attr-defined]

@@ -39,7 +39,8 @@ _TLS_ALERT, _TLS_HANDSHAKE = 0x15, 0x16  # RFC 8446, 5.1: what the first record 
 _LDAP_NAMES = {1: "operationsError", 2: "protocolError", 10: "referral", 51: "busy", 52: "unavailable", 53: "unwillingToPerform"}
 _START_TLS_OID = b"1.3.6.1.4.1.1466.20037"
 _NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
-_EXTENDED_RESPONSE, _RESPONSE_NAME = 0x78, 0x8A  # RFC 4511, 4.12
+_EXTENDED_RESPONSE, _RESPONSE_NAME, _REFERRAL = 0x78, 0x8A, 0xA3  # RFC 4511, 4.12, 4.1.9
+_MOST_PARTS = 100  # of anything in LDAP that is read here; a decent server sends six
 _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _START_TLS_OID
 
 
@@ -147,7 +148,7 @@ class Preamble:
 
 def check_first_bytes(data: bytes, security: Security) -> None:
     """Raise where the first bytes that should be TLS are not: PlaintextAfterStartTls or NotTls, with what was seen."""
-    if not data or data[0] in (_TLS_ALERT, _TLS_HANDSHAKE):
+    if not data or (data[0] in (_TLS_ALERT, _TLS_HANDSHAKE) and data[1:2] in (b"", b"\3")):  # the version is 3.x in all of TLS
         return
     seen = visible(data[:80].decode("latin-1"))
     if security is Security.STARTTLS:
@@ -192,7 +193,7 @@ def _smtp(talk: Preamble) -> Generator[None, None, None]:
     talk.say("STARTTLS")
     code, lines = yield from _smtp_reply(talk)
     if code != "220":
-        raise _refused(lines[0])
+        raise _refused(repr(visible(lines[0])))
 
 
 def _smtp_reply(talk: Preamble) -> Generator[None, None, tuple[str, list[str]]]:
@@ -224,12 +225,12 @@ def _imap(talk: Preamble) -> Generator[None, None, None]:
     if tag.lower() != "a1":
         raise _unexpected("the IMAP answer to STARTTLS", response)
     if answer.split(" ")[0].upper() != "OK":
-        raise _refused(response)
+        raise _refused(repr(visible(response)))
 
 
 def _imap_response(talk: Preamble) -> Generator[None, None, str]:
     lines = [(yield from talk.line())]
-    while literal := re.search(r"\{(\d{1,9})\+?\}$", lines[-1]):  # RFC 9051, 4.3: so many bytes, then the line goes on
+    while literal := re.search(r"\{(\d{1,19})\+?\}$", lines[-1]):  # RFC 9051, 4.3: so many bytes, then the line goes on
         yield from talk.take(int(literal[1]))
         lines[-1] = lines[-1][: literal.start()]
         lines.append((yield from talk.line()))
@@ -246,13 +247,13 @@ def _pop3(talk: Preamble) -> Generator[None, None, None]:
     talk.stage = Stage.STARTTLS
     answer = yield from talk.line()
     if answer.upper().startswith("-ERR"):
-        raise _refused(answer)
+        raise _refused(repr(visible(answer)))
     if not answer.upper().startswith("+OK"):
         raise _unexpected("the POP3 answer to STLS", answer)
 
 
-def _refused(answer: str) -> ProbeError:
-    return StartTlsRefused(f"STARTTLS is refused: {visible(answer)!r}; see the server's log, or use its implicit TLS port")
+def _refused(shown: str) -> ProbeError:
+    return StartTlsRefused(f"STARTTLS is refused: {shown}; see the server's log, or use its implicit TLS port")
 
 
 def _ldap(talk: Preamble) -> Generator[None, None, None]:
@@ -260,16 +261,19 @@ def _ldap(talk: Preamble) -> Generator[None, None, None]:
     talk.stage = Stage.STARTTLS
     message = yield from _ldap_message(talk)
     try:
-        number, operation, *_ = ber.elements(message)
-        code, _, words, *rest = ber.elements(operation.content)
-        name = next((part.content for part in rest if part.tag == _RESPONSE_NAME), b"")
+        number, operation, *_ = _parts(message, 2)
+        code, _, words, *rest = _parts(operation.content, 3)
+        more = {part.tag: part.content for part in rest}
+        elsewhere = b", ".join(url.content for url in _parts(more.get(_REFERRAL, b"")))
     except ValueError as error:
         raise UnexpectedReply(
             f"an LDAP answer to StartTLS was expected, and what came is malformed ({error}); check the port and the protocol"
         ) from None
     outcome = int.from_bytes(code.content[:4], "big")
     result = f"{_LDAP_NAMES.get(outcome, 'result')} ({outcome}) {visible(words.content.decode('utf-8', 'replace'))!r}"
-    if name == _NOTICE_OF_DISCONNECTION:
+    if elsewhere:
+        result += f", see {visible(elsewhere.decode('utf-8', 'replace'))!r}"
+    if more.get(_RESPONSE_NAME) == _NOTICE_OF_DISCONNECTION:
         raise ServiceRefused(f"the LDAP server ends the session: {result}")
     if operation.tag != _EXTENDED_RESPONSE or number.content != b"\x01" or code.tag != ber.ENUMERATED:
         raise UnexpectedReply(
@@ -281,12 +285,23 @@ def _ldap(talk: Preamble) -> Generator[None, None, None]:
     talk.heard("extended response: success")
 
 
+def _parts(content: bytes, least: int = 0) -> list[ber.Element]:
+    parts = ber.elements(content, _MOST_PARTS)
+    if len(parts) < least:
+        raise ValueError(f"{len(parts)} elements where {least} belong")
+    return parts
+
+
 def _ldap_message(talk: Preamble) -> Generator[None, None, bytes]:
     tag, first = yield from talk.take(2)
     if tag in (_TLS_ALERT, _TLS_HANDSHAKE):
         raise UnexpectedReply("the server answers in TLS: this port wants implicit TLS, try ldaps://")
-    if tag != ber.SEQUENCE or first == 0x80:  # noqa: PLR2004 - the indefinite form, which RFC 4511, 5.1 forbids
+    if tag != ber.SEQUENCE:
         raise _unexpected("an LDAP message", bytes([tag, first]).decode("latin-1"))
+    if first == ber.LONG_FORM:
+        raise UnexpectedReply(
+            "an LDAP message was expected, and what came has the indefinite length that RFC 4511, 5.1 forbids; check the port"
+        )
     if first & 0x80:
         if (octets := first & 0x7F) > 4:  # noqa: PLR2004 - four bytes already say 4 GB
             raise ReplyTooLong(f"an LDAP message with a length of {octets} bytes")

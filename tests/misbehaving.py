@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import ssl
 import struct
@@ -13,17 +14,19 @@ import warnings
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from allegra_tls_kit.endpoint import Endpoint, Protocol
+from allegra_tls_kit.endpoint import SCHEMES, Endpoint, Protocol, Security
 from tests.chains import Issued, issue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Self
+
+    from allegra_tls_kit.errors import ProbeError
 
     Talk = Callable[[socket.socket], None]
 
@@ -222,3 +225,77 @@ def resolver_threads() -> list[str]:
     while (left := [t.name for t in threading.enumerate() if "resolver" in t.name]) and time.monotonic() < until:
         time.sleep(0.01)
     return left
+
+
+# --- behaviours, for a table of them -----------------------------------------------------------------------------------------
+
+PLAIN = ("smtp", "imap", "pop3", "ldap")
+IMPLICIT = ("smtps", "imaps", "pop3s", "ldaps")
+
+
+class Behaviour(NamedTuple):
+    """What a server does under each scheme, and how a look at it ends: in an error of this class, or with its chain.
+
+    `stage` is where; LDAP has no greeting, and is asking for TLS by then. `words` is a pattern for the message.
+    `shown`: the chain was seen although the handshake failed.
+    """
+
+    does: dict[str, Talk]
+    ends: type[ProbeError] | None
+    stage: str = ""
+    words: str = ""
+    shown: bool = False
+
+
+def behind_go_ahead(scheme: str, talk: Talk) -> Talk:
+    protocol, security, _ = SCHEMES[scheme]
+    return then(saying(*GO_AHEAD[protocol]), talk) if security is Security.STARTTLS else talk
+
+
+def where_tls_begins(talk: Talk, schemes: Iterable[str] = SCHEMES) -> dict[str, Talk]:
+    return {scheme: behind_go_ahead(scheme, talk) for scheme in schemes}
+
+
+def at_once(talk: Talk, schemes: Iterable[str] = PLAIN) -> dict[str, Talk]:
+    return dict.fromkeys(schemes, talk)
+
+
+def says(*said: bytes) -> Talk:
+    """Say each after something was heard, and then nothing more, but stay."""
+    return then(saying(*said), silent)
+
+
+def again(words: bytes, times: int | None = None) -> Talk:
+    """Say it over and over, in so many blocks of 64 KB, or without end."""
+    block = words * ((1 << 16) // len(words))
+
+    def talk(connection: socket.socket) -> None:
+        for _ in itertools.repeat(None) if times is None else range(times):
+            connection.sendall(block)
+
+    return talk
+
+
+def at_leisure(words: bytes) -> Talk:
+    """Say it ten times a second, for ever."""
+
+    def talk(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(words)
+            time.sleep(0.1)
+
+    return talk
+
+
+def spelling(*said: bytes) -> Talk:
+    """Say what `saying` says, each byte in a packet of its own."""
+
+    def talk(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, words in enumerate(said):
+            if number:
+                connection.recv(4096)
+            for byte in words:
+                connection.sendall(bytes([byte]))
+
+    return talk

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from itertools import chain, repeat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allegra_tls_kit import ber
@@ -18,7 +20,7 @@ from allegra_tls_kit.errors import (
     StartTlsRefused,
     UnexpectedReply,
 )
-from allegra_tls_kit.preamble import Preamble, Stage, check_first_bytes
+from allegra_tls_kit.preamble import LONGEST_LINE, LONGEST_PLAINTEXT, Preamble, Stage, check_first_bytes
 
 SMTP, IMAP, POP3, LDAP = Protocol.SMTP, Protocol.IMAP, Protocol.POP3, Protocol.LDAP
 ASK_LDAP = b"0\x1d\x02\x01\x01w\x18\x80\x161.3.6.1.4.1.1466.20037"
@@ -230,3 +232,23 @@ def test_any_split_of_the_same_bytes_gives_the_same_outcome(
     whole, split = outcomes
     assert whole[:5] == split[:5]
     assert whole[3] is not type(None) or whole[5] == split[5]
+
+
+LINES = st.sampled_from([b"220-\n", b"250-x\r\n", b"* x\n", b"* {0}\n", b"x{3}\r\n", b"\x30\x83\x7f\0\0"])
+
+
+@given(st.sampled_from(Protocol), st.just([]) | EDITS, st.integers(0, 3), LINES | st.binary(min_size=1), st.integers(600, 70_000))
+@settings(deadline=None)
+def test_any_bytes_without_end_come_to_the_go_ahead_or_to_an_error_by_name_and_are_not_hoarded(
+    protocol: Protocol, edits: list[tuple[int, int, bytes]], lines: int, repeated: bytes, at_once: int
+) -> None:
+    beginning = b"".join(edited(GOOD[protocol][0], edits).splitlines(keepends=True)[:lines])
+    endless = chain([beginning], repeat(repeated * (at_once // len(repeated) + 1)))
+    talk, heard = Preamble(protocol), 0
+    with suppress(ProbeError):
+        while not talk.done:
+            heard += len(said := next(endless))
+            talk.receive(said)
+            assert heard <= LONGEST_PLAINTEXT + LONGEST_LINE + len(said)
+    assert len(talk.transcript) <= 201
+    assert all(line.isprintable() and len(line) < 1500 for line in talk.transcript)

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,12 +14,7 @@ from allegra_tls_kit.errors import (
     ConnectionLost,
     HandshakeFailed,
     NameNotResolved,
-    NotTls,
-    PlaintextAfterStartTls,
-    ProbeError,
     ProbeTimeout,
-    StartTlsNotOffered,
-    StartTlsRefused,
 )
 from allegra_tls_kit.probe import probe, probe_all
 from allegra_tls_kit.survey import Probe, ProbeFailure
@@ -33,26 +26,16 @@ from tests.misbehaving import (
     Server,
     answering,
     chain,
-    closing,
     context_of,
     decent,
-    dripping,
-    hearing,
     refusing,
     resetting,
     resolver_threads,
     saying,
-    silent,
     then,
     tls,
     unanswering,
 )
-
-if TYPE_CHECKING:
-    from tests.misbehaving import Talk
-
-ALERT = b"\x15\x03\x03\x00\x02\x02\x28"  # fatal, handshake_failure
-
 
 # --- what a decent server shows --------------------------------------------------------------------------------------------
 
@@ -128,45 +111,6 @@ def test_the_name_asked_for_is_the_server_name_or_the_host_if_it_is_a_name(monke
 # --- what can go wrong -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("scheme", "talk", "error", "stage", "words"),
-    [
-        ("smtp", closing, ConnectionLost, "greeting", "closed the connection while waiting for the greeting$"),
-        ("smtp", saying(b"220 m\x1b"), ConnectionLost, "greeting", "waiting for the greeting, after '220 m"),
-        ("imap", then(saying(b"* OK\r\n", b""), closing), ConnectionLost, "starttls", "closed .* asking for STARTTLS$"),
-        ("pop3", then(saying(b"+OK\r\n", b""), resetting), ConnectionLost, "starttls", "broke while asking for STARTTLS"),
-        ("ldap", then(hearing, closing), ConnectionLost, "starttls", "closed"),
-        ("ldap", then(saying(*GO_AHEAD["ldap"]), hearing, closing), ConnectionLost, "handshake", "closed .* shaking hands$"),
-        ("imaps", then(hearing, closing), ConnectionLost, "handshake", "closed .* shaking hands$"),
-        ("imaps", then(hearing, resetting), ConnectionLost, "handshake", "broke while shaking hands"),
-        ("imaps", closing, ConnectionLost, "handshake", "connection"),
-        ("imaps", saying(b"", b"\x16\x03\x03\x00\x40\x02"), ConnectionLost, "handshake", "closed"),
-        ("imaps", saying(b"", ALERT), HandshakeFailed, "handshake", "ends the handshake with the alert handshake_failure"),
-        ("imaps", saying(b"", b"\x16\x03\x03\x00\x05hello"), HandshakeFailed, "handshake", "the handshake failed: "),
-        ("pop3", saying(b"+OK\r\n", b"+OK\r\n\x15", ALERT[1:]), HandshakeFailed, "handshake", "alert handshake_failure"),
-        ("ldaps", saying(b"", b"HTTP/1.1 400 Bad Request\r\n"), NotTls, "handshake", "not TLS but 'HTTP/1.1 400"),
-        ("smtps", saying(*GO_AHEAD["smtp"]), NotTls, "handshake", "looks like SMTP with STARTTLS: try smtp://"),
-        ("ldaps", saying(b"", b"0\x0c\x02\x01\x00"), NotTls, "handshake", "try ldap://"),
-        ("smtp", saying(b"220 a\r\n", b"250 a\r\n"), StartTlsNotOffered, "starttls", "offers nothing"),
-        ("smtp", saying(b"220 a\r\n250 a\r\n"), StartTlsNotOffered, "starttls", "offers nothing"),
-        ("imap", saying(b"* OK\r\n", b"a1 NO\r\n"), StartTlsRefused, "starttls", "refused: 'a1 NO'"),
-        ("imap", saying(b"* OK\r\n", b"a1 OK\r\na2 OK\r\n"), PlaintextAfterStartTls, "starttls", "plaintext behind"),
-        ("imap", saying(b"* OK\r\n", b"a1 OK\r\n", b"a2 OK\r\n"), PlaintextAfterStartTls, "handshake", "plaintext behind"),
-    ],
-)
-def test_each_way_to_fail_has_its_name_and_its_stage(
-    scheme: str, talk: Talk, error: type[ProbeError], stage: str, words: str
-) -> None:
-    with Server(talk) as server:
-        (result,) = probe_all([server.endpoint(scheme)])
-        assert isinstance(result, ProbeFailure)
-        assert (type(result.error), result.stage) == (error, stage)
-        assert (result.chain, result.address) == ((), "127.0.0.1")
-        assert bool(result.transcript) is (scheme in GO_AHEAD and stage != "greeting")
-        with pytest.raises(error, match=words):
-            probe(server.endpoint(scheme))
-
-
 def test_a_connection_reset_before_the_greeting_says_so() -> None:
     with Server(resetting) as server, pytest.raises((ConnectionLost, ConnectFailed), match="Connection reset by peer"):
         probe(server.endpoint("smtp"))
@@ -178,28 +122,6 @@ def test_a_refused_connection_says_what_was_tried() -> None:
     assert isinstance(result, ProbeFailure)
     assert (type(result.error), result.stage, result.address) == (ConnectFailed, "connect", None)
     assert f"{endpoint}: no connection (127.0.0.1: Connection refused); check host" in str(result.error)
-
-
-def test_the_deadline_is_the_total_however_slowly_a_server_talks() -> None:
-    talks = {
-        "smtp": (silent, "greeting", "the server is silent, as one is that waits for implicit TLS"),
-        "pop3": (dripping(b"+OK ready"), "greeting", ", after '\\+O"),
-        "imap": (then(saying(b"* OK\r\n"), silent), "starttls", "give it more time"),
-        "ldap": (silent, "starttls", "give it more time"),
-        "imaps": (silent, "handshake", "shaking hands took longer than 1.2 s"),
-        "ldaps": (then(hearing, dripping(b"\x16\x03\x03\x00\x40")), "handshake", "shaking hands"),
-    }
-    with contextlib.ExitStack() as stack:
-        endpoints = [stack.enter_context(Server(talk)).endpoint(scheme) for scheme, (talk, _, _) in talks.items()]
-        started = time.monotonic()
-        results = probe_all(endpoints, timeout=1.2)
-        took = time.monotonic() - started
-    assert 1.2 <= took < 3
-    for result, (_, stage, words) in zip(results, talks.values(), strict=True):
-        assert isinstance(result, ProbeFailure)
-        assert (type(result.error), result.stage) == (ProbeTimeout, stage)
-        with pytest.raises(TimeoutError, match=words):
-            raise result.error
 
 
 @LINUX
