@@ -8,7 +8,6 @@ Rule 2: nothing that a certificate points at (AIA, OCSP, CRL) is ever fetched.
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,22 +21,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from allegra_tls_kit import armour
-from allegra_tls_kit.errors import CertificateError, FingerprintError
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.errors import CertificateError
+from allegra_tls_kit.text import count, visible
 from allegra_tls_kit.tidy import parsed, public_key_part, signed_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 _Value = TypeVar("_Value")
 
 PARSED_AT_ONCE = 16_384
 """How many certificates are kept, those of ten thousand servers: 2 KB each for what it says, 10 KB where it is judged too."""
-SHOWN_ALTERNATIVE_NAMES = 100
-SHA256_DIGITS, SHA1_DIGITS, MD5_DIGITS = 64, 40, 32
+LISTED = 100
+"""So many names or purposes are listed; behind them stands how many there are."""
+SHA256_DIGITS = 64
 
-_FINGERPRINT_LABEL = r"^(certificate\s+)?(SHA-?256)?\s*(fingerprints?)?\s*(\(SHA-?256\))?\s*[:=]?\s*"
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 _EKU_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -55,7 +54,8 @@ class CertificateFacts:
     """What a certificate says, for showing; every text made visible and bounded.
 
     `serial_number` is hexadecimal as keytool prints it; `not_before`, `not_after` are aware UTC; fingerprints are lower-case
-    hex of the DER bytes. `subject_alt_name` holds `DNS:…`, `IP:…` and so on, 100 at most. `is_ca` is basicConstraints CA:TRUE.
+    hex of the DER bytes. `subject_alt_name` holds `DNS:…`, `IP:…` and so on; of more than 100 the first, and after them how many
+    there are, as of `extended_key_usage`. `is_ca` is basicConstraints CA:TRUE.
     `self_signed` means that its own key verifies it. `public_key_size` is bits, None for curves without a choice (Ed25519);
     `public_key_sha256` is of the SubjectPublicKeyInfo as it stands (RFC 7469, 2.4, in hex), which a renewal may keep.
     `key_usage` and `extended_key_usage` are empty where the extension is absent. `notes` names what could not be parsed.
@@ -137,7 +137,7 @@ def _facts(der: bytes, certificate: x509.Certificate) -> CertificateFacts:
         issuer=part("issuer", lambda c: visible(c.issuer.rfc4514_string()), ""),
         issuer_cn=part("issuer", lambda c: common_name(c.issuer), None),
         subject_alt_name=part("subjectAltName", _alternative_names, ()),
-        serial_number=part("serial number", lambda c: f"{c.serial_number:x}", "unknown"),
+        serial_number=part("serial number", lambda c: visible(f"{c.serial_number:x}"), "unknown"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         self_signed=part("signature", lambda c: c.issuer == c.subject and is_signed_by(der, c.public_key()), False),  # noqa: FBT003
@@ -211,36 +211,6 @@ def keytool_notation(sha256: str) -> str:
     return ":".join(sha256[i : i + 2] for i in range(0, len(sha256), 2)).upper()
 
 
-def reference_fingerprint(text: str) -> str:
-    """Normalise a SHA-256 fingerprint that somebody supplied, in any common notation, to lower-case hex.
-
-    Reads keytool's, OpenSSL's (`sha256 Fingerprint=…`), Ansible's and bare hex, with colons, hyphens, dots or blanks between.
-    Raises FingerprintError for SHA-1, MD5, prefixes and anything else: none of these is proof.
-    """
-    value = re.sub(_FINGERPRINT_LABEL, "", text.strip(), flags=re.IGNORECASE)
-    digits = re.sub(r"[\s:.\-]", "", value).lower()
-    if len(digits) == SHA256_DIGITS and re.fullmatch(r"[0-9a-f]+", digits):
-        return digits
-    kinds = {SHA1_DIGITS: "a SHA-1 fingerprint", MD5_DIGITS: "an MD5 fingerprint", 0: "nothing"}
-    seen = kinds.get(len(digits), f"{len(digits)} characters")
-    raise FingerprintError(f"{seen} is no proof; ask for the whole SHA-256 fingerprint of the certificate, 64 hexadecimal digits")
-
-
-def check_fingerprint(der: bytes, reference: str) -> str:
-    """Compare a certificate with a reference fingerprint; return the SHA-256 as lower-case hex.
-
-    Raises FingerprintError where the reference is no whole SHA-256 fingerprint or belongs to another certificate.
-    """
-    expected, actual = reference_fingerprint(reference), sha256_of(der)
-    if expected != actual:
-        raise FingerprintError(
-            f"the certificate's SHA-256 is {keytool_notation(actual)}, the reference says {keytool_notation(expected)}; "
-            "do not import it before whoever runs the server has explained the difference; where the reference is that of their "
-            "CA, which this server does not send, ask them for its certificate too"
-        )
-    return actual
-
-
 def certificates_in(data: bytes, source: str) -> tuple[bytes, ...]:
     """Return the DER of every certificate in a provider's file, each once, in their order.
 
@@ -308,8 +278,12 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 
 def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    names = _extension(certificate, x509.SubjectAlternativeName)
-    return () if names is None else tuple(_general_name(name) for name in list(names)[:SHOWN_ALTERNATIVE_NAMES])
+    return _first([*(_extension(certificate, x509.SubjectAlternativeName) or ())], _general_name, "name")
+
+
+def _first(values: Sequence[_Value], show: Callable[[_Value], str], noun: str) -> tuple[str, ...]:
+    shown = tuple(map(show, values[:LISTED]))
+    return shown if len(values) <= LISTED else (*shown, f"… ({count(len(values), noun)})")
 
 
 def _general_name(name: x509.GeneralName) -> str:
@@ -346,5 +320,5 @@ def _key_usage(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _extended_key_usage(certificate: x509.Certificate) -> tuple[str, ...]:
-    usage = _extension(certificate, x509.ExtendedKeyUsage)
-    return () if usage is None else tuple(_EKU_NAMES.get(oid, oid.dotted_string) for oid in usage)
+    purposes = [*(_extension(certificate, x509.ExtendedKeyUsage) or ())]
+    return _first(purposes, lambda oid: _EKU_NAMES.get(oid, oid.dotted_string), "purpose")

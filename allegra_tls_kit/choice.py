@@ -1,20 +1,37 @@
-"""What a person chose in a form, as values: frozen, and the `repr` of one can be pasted into a cell in the form's place."""
+"""What a person chose in a form, as values: frozen, and the `repr` of one can be pasted into a cell in the form's place.
+
+The proof of a choice is a fingerprint that somebody else said. It is read in whatever notation it comes, and proves a certificate
+by all of its digits alone: nothing is guessed, completed or taken for another.
+"""
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import check_fingerprint, sha256_of
+from allegra_tls_kit.certificate import SHA256_DIGITS, certificate_facts, keytool_notation, sha256_of
 from allegra_tls_kit.endpoint import Endpoint
-from allegra_tls_kit.errors import FingerprintError, NotCompared, SecretError
+from allegra_tls_kit.errors import CertificateError, FingerprintError, NotCompared, SecretError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOTEBOOK = "20_import_certificate"
+
+_OTHER_KINDS = {40: "a SHA-1 fingerprint", 32: "an MD5 fingerprint", 0: "a text that is no row of hexadecimal digits"}
+_ALGORITHM = re.compile(r"\b(?:sha[\s_-]?\d+(?:[-/](?:224|256|384|512))?|md5)(?://?)?", re.IGNORECASE)
+"""A name whose digits are none of the fingerprint's; behind curl's, slashes."""
+_RUNS = tuple(  # the second as well, for lines that were broken, and the first for a file's name behind, as sha256sum prints it
+    re.compile(rf"(?<![^\W_])[0-9a-f](?:[{between}]*[0-9a-f])*(?![^\W_])", re.IGNORECASE) for between in (":.-", r"\s:.-")
+)
+_BASE64 = re.compile(r"(?<![\w+/])(?![0-9a-fA-F]{43})[A-Za-z0-9+/]{43}(?![\w+/])")
+_LOOKS_LIKE_A_DIGIT = re.compile(  # full width, Greek, Cyrillic
+    "[\uff10-\uff19\uff21-\uff26\uff41-\uff46\u0391\u0392\u0395\u0410\u0412\u0415\u0421\u0430\u0435\u0441]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,7 @@ class ImportChoice:
         """
         if not self.certificate:
             raise FingerprintError("no certificate was chosen; where the form offers none, no import would help this server")
+        candidates = tuple(candidates)
         chosen = next((der for der in candidates if sha256_of(der) == self.certificate.lower()), None)
         if chosen is None:
             raise FingerprintError(
@@ -58,7 +76,7 @@ class ImportChoice:
             raise NotCompared("nothing is no proof; ask whoever runs the server for the certificate's whole SHA-256 fingerprint")
         if not self.reference_from.strip():
             raise NotCompared("say from whom the reference fingerprint is, in reference_from; it must not come from the server")
-        check_fingerprint(chosen, self.reference)
+        check_fingerprint(chosen, self.reference, candidates)
         return chosen
 
     def run_command(self, confirm: str = "") -> str:
@@ -107,6 +125,66 @@ class KeystoreView:
     state: str = "all"
     sort: str = "worst first"
     opened: str = ""
+
+
+def reference_fingerprint(text: str) -> str:
+    """Return the SHA-256 fingerprint that somebody supplied, in any common notation, as lower-case hex.
+
+    Read are keytool's, OpenSSL's, certutil's, curl's, the browsers' and bare hex, in any language, upper or lower case, with
+    colons, hyphens, dots, blanks or line ends between, and base64; a SHA-1 or MD5 beside it is passed over, and what is invisible
+    is no part of it. Raises FingerprintError for SHA-1, MD5, prefixes, more than one, and anything else: none of these is proof.
+    """
+    seen = _ALGORITHM.sub("|", "".join(each for each in text if unicodedata.category(each) != "Cf"))
+    runs = [re.sub(r"[\s:.-]", "", run).lower() for pattern in _RUNS for run in pattern.findall(seen)]
+    whole = {run for run in runs if len(run) == SHA256_DIGITS} | {_hex(digest) for digest in _BASE64.findall(seen)}
+    if len(whole) == 1:
+        return whole.pop()
+    instead = f"a text with {len(whole)} of them" if whole else _instead(seen, max(map(len, runs), default=0))
+    raise FingerprintError(
+        f"{instead} is no proof; ask for the whole SHA-256 fingerprint of the certificate, 64 hexadecimal digits"
+    )
+
+
+def _hex(digest: str) -> str:
+    return base64.b64decode(f"{digest}=").hex()
+
+
+def _instead(text: str, digits: int) -> str:
+    """Return what a text is that is no fingerprint; `digits` is the length of its longest run of them."""
+    if not text.strip():
+        return "nothing"
+    if odd := _LOOKS_LIKE_A_DIGIT.search(text):
+        return f"a text with {odd[0]!r} ({unicodedata.name(odd[0])}), which only looks like a digit,"
+    return _OTHER_KINDS.get(digits, f"a text with {digits} hexadecimal digits in a row")
+
+
+def check_fingerprint(der: bytes, reference: str, others: Iterable[bytes] = ()) -> str:
+    """Compare a certificate with a reference fingerprint; return the SHA-256 as lower-case hex.
+
+    `others` are certificates (DER) beside it: where the reference is that of one of them, the error says so. Raises
+    FingerprintError where the reference is no whole SHA-256 fingerprint or belongs to another certificate, or to a public key.
+    """
+    expected, actual = reference_fingerprint(reference), sha256_of(der)
+    if expected != actual:
+        raise FingerprintError(
+            f"the certificate's SHA-256 is {keytool_notation(actual)}, the reference says {keytool_notation(expected)}"
+            f"{_whose(expected, (der, *others))}; do not import it before whoever runs the server has explained the difference; "
+            "where the reference is that of their CA, which this server does not send, ask them for its certificate too"
+        )
+    return actual
+
+
+def _whose(sha256: str, certificates: Iterable[bytes]) -> str:
+    for der in certificates:
+        try:
+            facts = certificate_facts(der)
+        except CertificateError:  # of a server, and not what is to be imported
+            continue
+        if sha256 == facts.sha256:
+            return f", which is that of another certificate here, {facts.name!r}"
+        if sha256 == facts.public_key_sha256:
+            return f", which is that of the public key of {facts.name!r}, a pin, and not of the certificate"
+    return ""
 
 
 def is_password_source(text: str) -> bool:

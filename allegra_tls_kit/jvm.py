@@ -1,7 +1,7 @@
 """A real JVM, asked for its verdict on chains and for what it finds in a keystore.
 
 Rule: the only module that starts programs; each gets no standard input, a heap limit, a time limit and English messages. None
-gets a password.
+gets a password, neither in its arguments nor in its environment, of which it gets the names in `_PASSED_ON` alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SECONDS_A_CASE = 0.1
 HEAP = "-Xmx512m"
 MOST_OUTPUT = 16 * 2**20
 _MAGIC = 0x41544B31
-_FROM_OUTSIDE = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+_PASSED_ON = frozenset({"PATH", "HOME", "JAVA_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR"})
+"""What a JVM, or a script in its place, needs of our environment; passwords stand there, and options that change answers."""
 _ANSWER = re.compile(r"T|F ([A-Za-z0-9+/]*={0,2})")
 _DIGEST_OR_REFUSAL = re.compile(r"([A-Za-z0-9+/]{43}=)|F ([A-Za-z0-9+/]*={0,2})")
 
@@ -180,7 +181,7 @@ def _private_folder() -> Iterator[Path]:
 def _run(arguments: Sequence[str], folder: Path, seconds: float = SECONDS) -> str:
     """Start one program, wait for it, return what it wrote; JavaError with its own words where it fails."""
     program = visible(Path(arguments[0]).name)
-    surroundings = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
+    surroundings = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
     output, errors = folder / "output", folder / "errors"
     try:
         with output.open("wb") as out, errors.open("wb") as err:

@@ -53,14 +53,17 @@ def iterations(count: ber.Element) -> int:
 def _derived(  # noqa: PLR0913, PLR0917 - so many has the RFC
     hashed: Callable[..., Any], purpose: int, password: str, salt: bytes, rounds: int, size: int
 ) -> bytes:
-    """Return key material as RFC 7292, B.2 has it, the password as UTF-16 with a zero at its end."""
+    """Return key material as RFC 7292, B.2 has it, the password as UTF-16 with a zero at its end.
+
+    Encoded, it stands in memory views, whose `repr` shows nothing, should a traceback show variables.
+    """
     block = hashed().block_size
 
-    def filled(part: bytes) -> bytes:
+    def filled(part: memoryview) -> bytes:
         size = -(-len(part) // block) * block
-        return (part * (size // len(part) + 1))[:size] if part else b""
+        return (bytes(part) * (size // len(part) + 1))[:size] if part else b""
 
-    inner = filled(salt) + filled(password.encode("utf-16-be") + b"\0\0")
+    inner = memoryview(filled(memoryview(salt)) + filled(memoryview(password.encode("utf-16-be") + b"\0\0")))
     made = b""
     while len(made) < size:
         digest = hashed(bytes([purpose]) * block + inner).digest()
@@ -69,7 +72,7 @@ def _derived(  # noqa: PLR0913, PLR0917 - so many has the RFC
         made += digest
         added = int.from_bytes((digest * block)[:block], "big") + 1
         blocks = (int.from_bytes(inner[at : at + block], "big") + added for at in range(0, len(inner), block))
-        inner = b"".join((value % (1 << 8 * block)).to_bytes(block, "big") for value in blocks)
+        inner = memoryview(b"".join((value % (1 << 8 * block)).to_bytes(block, "big") for value in blocks))
     return made[:size]
 
 
@@ -84,6 +87,15 @@ def sealing_key(algorithm: ber.Element, salt: bytes, rounds: int, password: str)
         return _pbkdf2(derivation, password), _hmac(scheme)
     hashed = _HASHES[kind.content]
     return _derived(hashed, _MAC_PURPOSE, password, salt, rounds, hashed().digest_size), hashed().name
+
+
+def rounds_to_open(encrypted_data: bytes) -> int:
+    """Return how many iterations one EncryptedData asks for; raises ValueError for one that is encrypted in an unknown way."""
+    _, information, *_ = ber.elements(ber.element(encrypted_data, ber.SEQUENCE).content)
+    kind, parameters = ber.elements(ber.elements(information.content)[1].content)
+    if kind.content == _PBES2:
+        parameters = ber.elements(ber.elements(parameters.content)[0].content)[1]
+    return iterations(ber.elements(parameters.content)[1])
 
 
 def decrypt(encrypted_data: bytes, password: str) -> bytes:
@@ -146,7 +158,8 @@ def _opening(algorithm: ber.Element, encrypted: ber.Element, password: str) -> t
     except ValueError:
         if kind.content == _PBES2 or password.isascii():
             raise
-    cut = "".join(chr(octet & 0x7F) for octet in password.encode())  # as Java does for these ciphers, and not for the seal
+    # As Java does for these ciphers, and not for the seal; of the class of the password, which does not show itself.
+    cut = type(password)("".join(chr(octet & 0x7F) for octet in password.encode()))
     cipher = _legacy(kind.content, parameters, cut)
     return cipher, cipher.opened(encrypted.content)
 

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import reference_fingerprint
 from allegra_tls_kit.change import Verified, apply, verify
-from allegra_tls_kit.choice import ImportChoice
+from allegra_tls_kit.choice import ImportChoice, reference_fingerprint
 from allegra_tls_kit.demo_ca import Terms, private_authority
 from allegra_tls_kit.effective import effective_truststores
 from allegra_tls_kit.evidence import RecordFolder, new_record_folder, open_journal, write_record

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FOLDER_PARAMETER = "RECORD"
 _DECIDES = {"NotConfirmed", "NotCompared"}
 """Errors by which a notebook stops where a person has to decide; nothing was changed then."""
+_ROOM = 66
+"""Bytes for the name of the folder of temporary files, where sockets are to lie: of a path's 103 (on macOS) the rest is ours."""
 _SECRET_NAME = re.compile(r"pass|secret|token|credential", re.IGNORECASE)
 
 
@@ -97,7 +99,8 @@ def _execute(notebook: NotebookNode) -> tuple[str, bool]:
     from nbclient import NotebookClient  # noqa: PLC0415 - as above
     from nbclient.exceptions import CellExecutionError, DeadKernelError  # noqa: PLC0415 - as above
 
-    with tempfile.TemporaryDirectory(prefix="allegra-kernel-") as private:
+    cramped = os.name != "nt" and len(os.fsencode(tempfile.gettempdir())) > _ROOM
+    with tempfile.TemporaryDirectory(prefix="allegra-kernel-", dir="/tmp" if cramped else None) as private:  # noqa: S108 - ours alone
         # Sockets of the file system, where there are such, so that nobody listens in between notebook and kernel.
         transport = {} if os.name == "nt" else {"transport": "ipc", "connection_file": f"{private}/kernel.json"}
         manager = AsyncKernelManager(kernel_name="python3", **transport)

@@ -1,7 +1,7 @@
 """Passwords by reference: where one comes from is said, what it is never is.
 
 A notebook, a record, a command line and a `repr` hold the source (`env:STOREPASS`); the password itself lives only between
-`obtain` and the call that needs it.
+`obtain` and the call that needs it, and on this way no traceback shows it, not even one that shows local variables.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn, SupportsIndex
 
 from allegra_tls_kit.errors import SecretError
 from allegra_tls_kit.keystore import DEFAULT_PASSWORD
@@ -22,20 +23,42 @@ PasswordSource = str | Callable[[], str] | None
 LONGEST_FILE = 64 * 1024
 
 
+class _Hidden(str):
+    """A password that shows nowhere: whoever wants it has to encode it, as keystores do."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<a password>"
+
+    __str__ = __repr__
+
+    def __format__(self, _: str) -> str:
+        return repr(self)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise TypeError("a password is neither copied nor pickled")
+
+
 def obtain(source: PasswordSource, what: str) -> str | None:
     """Return the password, or None where the source is None.
 
-    `what` names the thing in the prompt and in errors. Raises SecretError where the source gives nothing, where nobody can be
-    asked (an unattended notebook), and for a string that is no source, which is not repeated: it may be a password.
+    What is returned encodes and compares as text does, and shows itself as `<a password>`. `what` names the thing in the prompt
+    and in errors. Raises SecretError where the source gives nothing, where nobody can be asked (an unattended notebook), and for
+    a string that is no source, which is not repeated: it may be a password.
     """
     if source is None or source == DEFAULT_PASSWORD:
         return source
+    return _Hidden(_had(source, what))
+
+
+def _had(source: str | Callable[[], str], what: str) -> str:
     if callable(source):
-        return source()
+        return _given(source, what)
     kind, _, name = source.partition(":")
     if kind == "env" and name:
         if name not in os.environ:
-            raise SecretError(f"{what}: the environment variable {name} is not set in this process")
+            raise SecretError(f"{what}: the environment variable {visible(name)} is not set in this process")
         return os.environ[name]
     if kind == "file" and name:
         return _first_line(name, what)
@@ -44,6 +67,18 @@ def obtain(source: PasswordSource, what: str) -> str | None:
     raise SecretError(
         f"{what}: not a source of a password; write prompt, env:NAME, file:PATH or changeit, never the password itself"
     )
+
+
+def _given(source: Callable[[], str], what: str) -> str:
+    try:
+        password = source()
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's function raises; its message may hold what it should give
+        raise SecretError(f"{what}: the function that gives it failed with {type(error).__name__}; try it by itself") from None
+    if isinstance(password, str):
+        return password
+    kind = type(password).__name__  # a password store says None where it has none; that is no wish to go on without
+    del password  # or a traceback could show it
+    raise SecretError(f"{what}: the function that gives it gave {kind}, not text; try it by itself")
 
 
 def _first_line(name: str, what: str) -> str:

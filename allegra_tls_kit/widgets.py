@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates
-from allegra_tls_kit.certificate import (
-    certificate_facts,
-    certificates_in,
-    check_fingerprint,
-    keytool_notation,
-    reference_fingerprint,
-)
-from allegra_tls_kit.choice import ImportChoice, is_password_source
+from allegra_tls_kit.certificate import certificate_facts, certificates_in, keytool_notation
+from allegra_tls_kit.choice import ImportChoice, check_fingerprint, is_password_source, reference_fingerprint
 from allegra_tls_kit.errors import CertificateError, FingerprintError, SecretError
 from allegra_tls_kit.files import LONGEST_CERTIFICATES
 from allegra_tls_kit.form import Form, labelled, said
@@ -201,11 +195,9 @@ class ImportGuide(Form):
         if not reference.strip():
             return Note(Tone.WARN, f"Not compared yet. The chosen certificate has SHA-256 {keytool_notation(chosen.sha256)}")
         try:
-            check_fingerprint(chosen.der, reference)
+            check_fingerprint(chosen.der, reference, (*self._judged[self._server.value][0].chain, *self._at_hand))
         except FingerprintError as error:
-            other = next((candidate for _, candidate in self._certificate.options if _is_named(candidate, reference)), None)
-            hint = "" if other is None else f"; it is the fingerprint of another certificate above: {_label(other)}"
-            return Note(Tone.BAD, f"No match: {error}{hint}")
+            return Note(Tone.BAD, f"No match: {error}")
         return Note(Tone.OK, f"Match: {keytool_notation(chosen.sha256)}")
 
     # --- what stays when the kernel is gone ----------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ WIDTH, HEIGHT = 1400, 1000
 SHOWN = "window.jupyterapp.shell.currentWidget"
 LOCAL = ("data:", "blob:", "about:")
 PATIENCE_MS = 30_000
+NO_REQUESTS = ("mathjax_url", "require_js_url", "mermaid_js_url", "jquery_url", "widget_renderer_url")
+"""What an exported notebook would ask for otherwise."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,12 @@ class Window:
     def __enter__(self) -> Self:
         return self
 
+    def acted(self) -> bool:
+        """Whether a script in what is shown has set `acted`, a moment after it was to be read."""
+        self.page.wait_for_timeout(500)
+        whether: bool = self.page.evaluate("'acted' in window")
+        return whether
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close it; complain about what went wrong in it, unless the test has complained already."""
         self._context.close()
@@ -185,6 +193,17 @@ class Notebook(Window):
     def run_all(self) -> None:
         self._run("Run All Cells")
 
+    def begin_all(self) -> None:
+        """Run all cells, and do not wait: one of them asks."""
+        self.menu("Run", "Run All Cells")
+
+    def answer(self, question: str, text: str) -> None:
+        """Write into the field in which a cell asks, and press Enter."""
+        box = self.shown.locator(".jp-Stdin").filter(has_text=question)
+        self.click(box.locator("input[type=password]"))
+        self.write(text)
+        self.press("Enter")
+
     def run_from(self, cell: str) -> None:
         """Run the cell that holds this text, and all below."""
         self.click(self.cell(cell).locator(".jp-InputPrompt"))
@@ -234,12 +253,6 @@ class Notebook(Window):
         place = self.output(cell) if cell else self.shown
         expect(place).to_contain_text(words, timeout=PATIENCE_MS)
         return place.text_content() or ""
-
-    def acted(self) -> bool:
-        """Whether a script in what is shown has set `acted`, a moment after it was to be read."""
-        self.page.wait_for_timeout(500)
-        whether: bool = self.page.evaluate("'acted' in window")
-        return whether
 
     def source(self, cell: str) -> str:
         source: str = self.page.evaluate(f"text => {_THE_CELL}.getSource()", cell)

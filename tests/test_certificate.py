@@ -23,15 +23,11 @@ from hypothesis import strategies as st
 from allegra_tls_kit.certificate import (
     certificate_facts,
     certificates_in,
-    check_fingerprint,
     is_signed_by,
-    keytool_notation,
     load,
-    reference_fingerprint,
     role,
-    sha256_of,
 )
-from allegra_tls_kit.errors import CertificateError, FingerprintError
+from allegra_tls_kit.errors import CertificateError
 from tests.chains import Issued, alternatives, distinguished, issue, rsa_key, usage
 
 if TYPE_CHECKING:
@@ -178,7 +174,7 @@ def test_every_kind_of_alternative_name_is_shown_with_its_kind() -> None:
         ("moc.\u202eelpmaxe", "moc.\\u{202e}elpmaxe"),
         ("mail.example.com\0.evil.example", "mail.example.com\\x00.evil.example"),
         ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
-        ("x" * 1_000_000, "x" * 300 + "… (1000000 characters)"),
+        ("x" * 1_000_000, "x" * 300 + "… (1,000,000 characters)"),
     ],
 )
 def test_a_hostile_name_is_visible_and_bounded_wherever_it_stands(hostile: str, shown: str) -> None:
@@ -231,48 +227,3 @@ def test_a_damaged_certificate_gives_facts_or_a_certificate_error(chance: random
     for read in (certificate_facts, lambda der: certificates_in(der, "file")):
         with contextlib.suppress(CertificateError):
             assert read(bytes(damaged))
-
-
-# --- fingerprints ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "notation",
-    [
-        *("{keytool}", "SHA256: {keytool}", "Certificate fingerprint (SHA-256): {keytool}"),
-        *("sha256 Fingerprint={keytool}", "SHA-256 fingerprint: {keytool}", "sha256:{bare}", "  {bare}\n"),
-        *("{upper}", "{blanks}", "{hyphens}"),
-    ],
-)
-def test_a_whole_sha_256_is_read_in_every_common_notation(notation: str) -> None:
-    bare = sha256_of(leaf().der)
-    shown = keytool_notation(bare)
-    text = notation.format(
-        keytool=shown, bare=bare, upper=bare.upper(), blanks=shown.replace(":", " "), hyphens=shown.lower().replace(":", "-")
-    )
-    assert reference_fingerprint(text) == check_fingerprint(leaf().der, text) == bare
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("AB:" * 19 + "AB", "a SHA-1 fingerprint is no proof"),
-        ("ab" * 16, "an MD5 fingerprint is no proof"),
-        ("ab" * 8, "16 characters is no proof"),
-        ("ab" * 33, "66 characters is no proof"),
-        ("SHA1: " + "AB:" * 19 + "AB", "44 characters is no proof"),
-        ("zz" * 32, "64 characters is no proof"),
-        ("\uff11" * 64, "64 characters is no proof"),
-        ("", "nothing is no proof"),
-        ("SHA256:", "nothing is no proof"),
-    ],
-)
-def test_everything_else_is_no_proof(text: str, reason: str) -> None:
-    with pytest.raises(FingerprintError, match=f"^{reason}; ask for the whole SHA-256"):
-        reference_fingerprint(text)
-
-
-def test_another_certificate_s_fingerprint_is_refused_with_both() -> None:
-    ours, theirs = (keytool_notation(sha256_of(issued.der)) for issued in (leaf(), root()))
-    with pytest.raises(FingerprintError, match=f"SHA-256 is {ours}, the reference says {theirs}; do not import it"):
-        check_fingerprint(leaf().der, theirs)

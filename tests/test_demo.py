@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from allegra_tls_kit import ber
-from allegra_tls_kit.certificate import certificate_facts, certificates_in, check_fingerprint
+from allegra_tls_kit.certificate import certificate_facts, certificates_in
+from allegra_tls_kit.choice import check_fingerprint
 from allegra_tls_kit.demo import SERVERS, Absence, Laboratory, demo
 from allegra_tls_kit.demo_ca import SERVER_NAME
 from allegra_tls_kit.endpoint import Endpoint, Protocol, Security

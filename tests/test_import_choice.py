@@ -36,7 +36,7 @@ def test_a_choice_gives_the_certificate_whose_fingerprint_matches() -> None:
     [
         ({"reference": sha256_of(ROOT.der)}, "do not import it"),
         ({"reference": "ab" * 20}, "a SHA-1 fingerprint is no proof"),
-        ({"reference": sha256_of(NEW.der)[:63]}, "63 characters"),
+        ({"reference": sha256_of(NEW.der)[:63]}, "63 hexadecimal digits"),
         ({"reference": ""}, "nothing is no proof"),
         ({"reference_from": " \n"}, "say from whom"),
         ({"certificate": sha256_of(LEAF.der)}, "look again and choose again"),

@@ -17,9 +17,11 @@ import allegra_tls_kit as kit
 from allegra_tls_kit.certificate import certificates_in
 from allegra_tls_kit.swap import locked
 from tests.chains import alternatives, distinguished, issue
-from tests.lab import Lab, Notebook, Window, chromium, running_lab
+from tests.hostile import MARKUP, TERMINAL, UNICODE, UNSEEN, chain
+from tests.lab import NO_REQUESTS, Lab, Notebook, Window, chromium, running_lab
 from tests.misbehaving import Server, context_of, tls
 from tests.shown import text_of
+from tests.test_secrets import CANARY, sealed, telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,6 @@ COMPARE, APPLY, VERIFY, KEEP = "form.certificate()", "confirm=", "kit.verify(", 
 TRUSTED = "Java trusts the server now"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ACTS = "<script>acted=1</script><img src=x onerror=acted=1>"
-NO_REQUESTS = ("mathjax_url", "require_js_url", "mermaid_js_url", "jquery_url", "widget_renderer_url")
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +290,39 @@ def test_after_a_restart_of_the_kernel_the_same_plan_is_applied(opens: Opens, la
     assert kit.read_keystore(tmp_path / "keystore" / "localhost.ks", "changeit").anchors == (root_of(laboratory),)
 
 
+# --- the password ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_password_that_is_asked_for_is_in_no_file_of_jupyter(
+    browser: Browser, lab: Lab, laboratory: kit.Laboratory, tmp_path: Path
+) -> None:
+    given = {**compared(laboratory, tmp_path), "RECORD": str(lab.records / "asked"), "PASSWORD_FROM": "prompt"}
+    store = lab.work / "asked" / "keystore" / "localhost.ks"
+    store.parent.mkdir(parents=True)
+    store.write_bytes(sealed(CANARY))
+    path = filled(IMPORT, lab.work / "asked", given | {"KEYSTORE": str(store)})
+    with Notebook(browser, lab, path, tmp_path) as person:
+        person.begin_all()
+        person.answer("Password of localhost.ks", CANARY)
+        person.wait_idle()
+        person.set_cell(APPLY, "CONFIRM", repr(planned(person)))
+        person.begin(APPLY)
+        person.answer("Password of localhost.ks", CANARY)
+        person.says("Applied, read back and compared", APPLY)
+        field = person.page.get_by_label("Password from")
+        field.fill(CANARY)  # by mistake
+        person.press("Tab")
+        person.says("That was no source of a password, and was cleared")
+        person.wait_idle()
+        person.click(person.cell(COMPARE).locator(".jp-InputPrompt"))
+        person.save()
+    (history,) = lab.work.parent.rglob("history.sqlite")
+    assert b"confirm=" in history.read_bytes()
+    assert (path.parent / ".ipynb_checkpoints").exists()
+    assert kit.read_keystore(store, lambda: CANARY).integrity_checked
+    assert telling(lab.work.parent) == []
+
+
 # --- the way back ------------------------------------------------------------------------------------------------------------
 
 
@@ -310,14 +344,17 @@ def test_a_change_is_taken_back_from_its_record(opens: Opens, tmp_path: Path) ->
 
 
 def test_what_a_certificate_says_of_itself_is_shown_and_never_acts(opens: Opens, tmp_path: Path) -> None:
-    with Server(tls(context_of(issue(distinguished(CN=ACTS, O=ACTS), extensions=[alternatives(ACTS)])))) as server:
-        url = server.endpoint("imaps").url
-        (tmp_path / "servers.txt").write_text(url)
+    acting = issue(distinguished(CN=ACTS, O=ACTS), extensions=[alternatives(ACTS)])
+    chains = [(acting,), *map(chain, (*MARKUP, *TERMINAL, *UNICODE))]
+    with ExitStack() as stack:
+        urls = [stack.enter_context(Server(tls(context_of(*each)))).endpoint("imaps").url for each in chains]
+        (tmp_path / "servers.txt").write_text("\n".join(urls))
+        url = urls[0]
         chosen = opens(IMPORT, ENDPOINT=url, HOME=str(tmp_path))
         surveyed = opens("10_survey_servers", ENDPOINTS=str(tmp_path / "servers.txt"))
         for notebook in (chosen, surveyed):
             notebook.run_all()
-            notebook.says(ACTS)
+            assert UNSEEN.search(re.sub(r"[\t\xa0\u200b]", " ", notebook.says(ACTS))) is None  # of the browser's own
             assert not notebook.acted()
     notebook.set_cell("ENDPOINTS = ", notebook.source("ENDPOINTS = "), f"import IPython\nIPython.display.HTML({ACTS!r})")
     notebook.run_all()

@@ -52,8 +52,18 @@ def test_contributing_and_architecture_stay_short() -> None:
 
 
 def test_each_test_that_the_documents_name_exists() -> None:
-    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    documents = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("architecture.md", "security.md")]
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", "".join(documents)))
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     files = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
     assert named
     assert {name for name in named if name not in files and f"def {name}(" not in sources} == set()
+
+
+def test_no_promise_is_made_without_a_test() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    _, promised, not_promised = re.split(r"\n## What is (?:not )?promised", page)
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", promised, re.MULTILINE)
+    assert len([topic for topic, tests in rows if tests == "tests"]) == promised.count("|---|---|")
+    assert all(tests == "tests" or re.fullmatch(r"`test_\w+`(, `test_\w+`)*", tests) for _, tests in rows)
+    assert not_promised

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import allegra_tls_kit as kit
-from allegra_tls_kit.certificate import check_fingerprint, sha256_of
+from allegra_tls_kit.certificate import sha256_of
+from allegra_tls_kit.choice import check_fingerprint
 from allegra_tls_kit.rehearsal import FORMER_SERVER, PINNED_SERVER, SERVERS, imported
 from allegra_tls_kit.standing import EntryState, ServerState
 from tests.shown import require_sums

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +154,18 @@ def test_a_dying_kernel_leaves_a_record_and_relative_paths_are_the_caller_s(
     assert printed["text"] == ["from the caller's folder\n"]
     assert (tmp_path / "dying.ipynb").read_bytes() == before
     assert set(psutil.Process().children(recursive=True)) <= children
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT TESTED: there kernels use no sockets of the file system")
+def test_a_long_path_of_temporary_files_keeps_no_notebook_from_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    (tmp_path / "it.ipynb").write_text(notebook('NAME = ""', "print('ran')"))
+    record = kit.run_notebook(tmp_path / "it.ipynb", tmp_path / "records", {})
+    assert record.notebook is not None
+    assert "ran" in record.notebook.read_text("utf-8")
+    assert list(long.iterdir()) == []
 
 
 # --- copies to work in -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import copy
 import getpass
+import os
+import pickle
 import subprocess
 import sys
+from traceback import TracebackException
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +118,34 @@ def test_an_unattended_run_cannot_be_asked(error: type[Exception], monkeypatch: 
     monkeypatch.setattr(getpass, "getpass", nobody)
     with pytest.raises(SecretError, match=r"nobody can be asked here; for an unattended run use env:NAME or file:PATH"):
         obtain("prompt", "the store")
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        (lambda: None, "gave NoneType, not text"),
+        (CANARY.encode, "gave bytes, not text"),
+        (lambda: os.environ[CANARY], "failed with KeyError"),
+    ],
+)
+def test_a_function_that_gives_no_text_is_not_repeated_and_nothing_is_done_without_a_password(
+    gives: PasswordSource, said: str
+) -> None:
+    with pytest.raises(SecretError) as caught:
+        obtain(gives, "the store")
+    assert str(caught.value) == f"the store: the function that gives it {said}; try it by itself"
+    assert CANARY not in "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+
+
+@pytest.mark.parametrize("source", ["env:STOREPASS", "prompt", lambda: CANARY])
+def test_a_password_does_not_show_itself(source: PasswordSource) -> None:
+    password = obtain(source, "the store")
+    assert {repr(password), str(password), f"{password}", f"{password!s:>3}"} == {"<a password>"}
+    assert password is not None
+    assert (password.encode(), len(password), password.isascii()) == (CANARY.encode(), len(CANARY), False)
+    for taken in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="neither copied nor pickled"):
+            taken(password)
 
 
 def test_a_process_without_a_terminal_is_unattended_and_echoes_nothing() -> None:

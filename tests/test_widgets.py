@@ -72,7 +72,7 @@ def test_a_certificate_that_the_reference_names_is_chosen_before_the_recommended
     assert guide.certificate() == LEAF.der
     field(guide, "Reference SHA-256").value = PROOF["reference"]
     assert guide.value.certificate == sha256_of(LEAF.der)
-    assert "it is the fingerprint of another certificate above: root, recommended: Example Root" in said(guide)
+    assert "which is that of another certificate here, 'Example Root'" in said(guide)
 
 
 def test_only_servers_that_showed_a_certificate_can_be_chosen(guide: kit.ImportGuide, allegra: kit.Allegra) -> None:
