@@ -114,6 +114,7 @@ def constraints() -> Iterator[Scenario]:
     limits["excluded IP"] = _excluded(x509.IPAddress(network("10.0.0.0/8")))
     limits["permitted IPv6"] = _permitted(x509.IPAddress(network("2001:db8::/32")))
     limits["permitted mail"] = _permitted(mail("example.com"))
+    limits["permitted mailbox"] = _permitted(mail("a@example.com"))
     limits["excluded mail"] = _excluded(mail("example.com"))
     limits["permitted URI"] = _permitted(uri("example.com"))
     limits["permitted and excluded"] = x509.NameConstraints([dns("example.com")], [dns("mail.example.com")])
@@ -127,6 +128,9 @@ def constraints() -> Iterator[Scenario]:
         "common name of an address": ("10.1.2.3", []),
         "mail in the subject": (distinguished(CN="any thing", E="a@example.com"), []),
         "wildcard": ("any thing", [wild]),
+        "no common name": (distinguished(O="Example"), [alternatives(HOST)]),
+        "no subject": (x509.Name([]), [alternatives(HOST)]),
+        "address twice": ("10.1.2.3", [alternatives("10.1.2.3")]),
         "several": (distinguished(O="Other", CN="x y"), [both]),
         "two names, one outside": ("any thing", [alternatives(HOST, "mail.example.net")]),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
 
 from tests.chains import Issued, alternatives, issue, resigned, rsa_key, tiny_rsa
 from tests.scenarios_paths import HOST, OTHER, ROOT, Scenario, leaf
@@ -36,6 +36,10 @@ def policies() -> Iterator[Scenario]:
             inhibit = [x509.InhibitAnyPolicy(0)] if "inhibited" in name else []
             middle = issue("Middle", ROOT, ca=True, extensions=above, critical=[demand, *inhibit])
             yield Scenario(f"explicit policy {skip}, {name}", [leaf(middle, extensions=below), middle], [ROOT])
+    other = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.2"), None)])
+    mapping = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.33"), bytes.fromhex("300c300a06032a030106032a0302"))
+    middle = issue("Middle", ROOT, ca=True, extensions=[plain, mapping], critical=[x509.PolicyConstraints(0, None)])
+    yield Scenario("explicit policy that is mapped to another", [leaf(middle, extensions=[other]), middle], [ROOT])
 
 
 def algorithms() -> Iterator[Scenario]:
@@ -74,6 +78,9 @@ def algorithms() -> Iterator[Scenario]:
     edwards = issue("Edwards", ca=True, key=ed25519.Ed25519PrivateKey.generate())
     yield Scenario("Ed25519 anchor", [leaf(edwards)], [edwards])
     yield Scenario("Ed25519 leaf", [leaf(ROOT, key=ed25519.Ed25519PrivateKey.generate())], [ROOT])
+    for bits in (1024, 2048):  # nobody has the private key, for these are no primes
+        parameters = dsa.DSAParameterNumbers(2**bits - 1, 2**160 - 1 if bits == 1024 else 2**256 - 1, 2)
+        yield Scenario(f"DSA-{bits} leaf", [leaf(ROOT, public_key=dsa.DSAPublicNumbers(4, parameters).public_key())], [ROOT])
 
 
 def malformed() -> Iterator[Scenario]:
@@ -102,6 +109,10 @@ def malformed() -> Iterator[Scenario]:
     yield Scenario("malformed basicConstraints of an intermediate", [leaf(broken), broken], [ROOT])
     odd = issue("Odd", ROOT, ca=True, extensions=[bad("1.3.6.1.5.5.7.1.1", b"\x02\x01\x00")])
     yield Scenario("malformed authorityInfoAccess of an intermediate", [leaf(odd), odd], [ROOT])
+    one, other = (bad(f"1.2.3.4.{number}", b"\x05\x00") for number in (1, 2))
+    twice = issue("x", ROOT, extensions=[one, other, bad("1.3.6.1.5.5.7.1.1", b"\x02\x01\x00")])
+    doubled = resigned(twice.der, ROOT.key, swap=(b"\x06\x04\x2a\x03\x04\x02", b"\x06\x04\x2a\x03\x04\x01"))
+    yield Scenario("an extension twice", [Issued(doubled, ROOT.key)], [ROOT])
     yield Scenario("bytes that are no certificate", [Issued(b"\x30\x03\x02\x01\x01", ROOT.key)], [ROOT])
     yield Scenario("no certificate behind a good one", [leaf(ROOT), Issued(b"\x30\x03\x02\x01\x01", ROOT.key)], [ROOT])
 

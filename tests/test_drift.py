@@ -121,6 +121,9 @@ def test_the_picture_shows_what_changed_and_folds_what_did_not() -> None:
     assert text.index(URL) < text.index("1 unchanged:") < text.index("imaps://")
     assert "no longer trusted" in text_of(shown.html())
     assert "nothing to compare" in str(kit.show_drift(()))
+    new = flat(str(kit.show_drift(kit.compare_surveys([], [SEEN]))))
+    assert "1 server: 1 new" in new
+    assert "not in the first survey" in new
     assert "1 server: 1 unchanged" in str(kit.show_drift(kit.compare_surveys([SEEN], [SEEN])))
 
 

@@ -22,6 +22,7 @@ from allegra_tls_kit import (
 )
 from allegra_tls_kit.errors import CertificateError, PasswordNeeded, PlanRefused
 from allegra_tls_kit.java_home import default_truststore, java_home_of
+from allegra_tls_kit.keystore import Entry, EntryKind
 from allegra_tls_kit.plan import differences
 from allegra_tls_kit.superset import is_copied, private_anchors, runtime_alias
 from tests.chains import issue
@@ -73,6 +74,11 @@ def test_what_a_person_wants_or_named_is_not_taken_for_a_copy() -> None:
     like_a_copy = {"allegra-jre-mine": ROOT.der, runtime_alias(ROOT.der): LEAF.der, runtime_alias(NEW.der): NEW.der}
     plan = plan_superset(snapshot_of(like_a_copy), cacerts(TRUSTED.der), [NEW.der], purpose="")
     assert told(plan) == [("keep", runtime_alias(NEW.der)), ("add", runtime_alias(TRUSTED.der))]
+    no_certificate = Entry("allegra-jre-x-01234567", EntryKind.TRUSTED, b"none", "0" * 64, anchor=True)
+    assert not is_copied(no_certificate)
+    a_key = Entry("key", EntryKind.SECRET_KEY, None, "0" * 64, anchor=False)
+    source = replace(cacerts(TRUSTED.der), entries=(a_key, *cacerts(TRUSTED.der).entries))
+    assert told(plan_superset(NOTHING, source, purpose="")) == [("add", runtime_alias(TRUSTED.der))]
 
 
 @settings(max_examples=100, deadline=None)
