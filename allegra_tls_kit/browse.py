@@ -21,7 +21,7 @@ from allegra_tls_kit.report import show_server, show_survey
 from allegra_tls_kit.report_store import expiry, show_snapshot
 from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, listed, visible
 from allegra_tls_kit.trust import WARN_DAYS
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _certificate_cells(facts: CertificateFacts, at: datetime) -> dict[str, Cell]
         "issuer": "itself" if facts.self_signed else facts.issuer,
         "valid from (UTC)": f"{facts.not_before:%Y-%m-%d}",
         "valid until (UTC)": expiry(facts, at),
-        "names": visible(", ".join(facts.subject_alt_name), 1000),
+        "names": listed(facts.subject_alt_name, 1000),
         "CA": "yes" if facts.is_ca else "no",
         "key": f"{facts.public_key_type}{size}",
         "signature": facts.signature_algorithm,

@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "subject_cn": (TEXT, "common name of the subject"),
     "issuer": (TEXT, "distinguished name of the issuer, RFC 4514"),
     "issuer_cn": (TEXT, "common name of the issuer"),
-    "subject_alt_name": (TEXT, "names it is for, as DNS:mail.example.com, IP:192.0.2.1; 100 at most"),
+    "subject_alt_name": (TEXT, "names it is for, as DNS:mail.example.com, IP:192.0.2.1; the first 100, and how many there are"),
     "serial_number": (TEXT, "hexadecimal, as keytool prints it"),
     "not_before": (TIME, "valid from"),
     "not_after": (TIME, "valid until; in a group the first end"),

@@ -12,13 +12,14 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
 
 import idna
 
 from allegra_tls_kit.errors import EndpointError
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, shows_itself, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,12 @@ _Row = TypeVar("_Row")
 
 HIGHEST_PORT = 65535
 LONGEST_NAME = 253  # RFC 1035, 2.3.4, in the form of text without the last dot
+MOST_CHARACTERS = 4 * LONGEST_NAME
+"""Of what is looked at as a name, and remembered."""
 LISTED_ERRORS = 10
+MOST_ENDPOINTS = 100_000
+"""In one list; ten thousand make a large one."""
+LONGEST_LINE = 1024 * 1024
 NAMES_REMEMBERED = 1 << 14
 """How many hosts are looked through once only; a list of servers asks for each of them again and again."""
 
@@ -172,9 +178,11 @@ def ascii_name(host: str) -> str:
     """
     if "@" in host:
         raise EndpointError("a user name or password has no place in a host; write the name or address alone")
+    if len(host) > MOST_CHARACTERS:
+        raise EndpointError(f"{visible(host, 80)!r} is longer than any host name")
     if is_ip_address(host) and re.fullmatch(r"[^%]*(%[a-zA-Z0-9_.-]+)?", host):  # a zone could hold anything but / and %
         return str(ipaddress.ip_address(host))
-    if not re.sub(_JOINERS, "", host).isprintable():
+    if not shows_itself(re.sub(_JOINERS, "", host)):
         raise EndpointError(f"{visible(host)!r} has an invisible character in it; type the name anew")
     name = host.rstrip(".") if host.endswith(".") and not host.endswith("..") else host
     try:
@@ -197,7 +205,12 @@ def parse_endpoints(text: str, source: str) -> tuple[Endpoint, ...]:
     In CSV only host and protocol must be there; `;` separates as well as `,`; security may be Allegra's word ("SSL", "TLS").
     Raises EndpointError that names `source`, line and reason of the first wrong lines, and on a list without any endpoint.
     """
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if _says_something(line)]
+    said = ((number, line) for number, line in enumerate(text.splitlines(), 1) if _says_something(line))
+    lines = list(islice(said, MOST_ENDPOINTS + 2))  # with a header, and one too many
+    if len(lines) == MOST_ENDPOINTS + 2:
+        raise EndpointError(f"{source}: more than {MOST_ENDPOINTS:,} endpoints; divide the list")
+    if long := next((number for number, line in lines if len(line) > LONGEST_LINE), None):
+        raise EndpointError(f"{source}, line {long}: longer than {LONGEST_LINE >> 20} MB; write one URL a line")
     if not lines:
         raise EndpointError(f"{source}: no endpoint in it; write one URL a line, for example imaps://mail.example.com:993")
     header = lines[0][1].lower()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 FIRST_WITH_ONE_WILDCARD = 21
 """Before this version HTTPS identification let a wildcard stand in any label: `mail.*.example.com`."""
+LONGEST_NAME = 1024
+"""Of a name with other letters than ASCII; no server has one a quarter as long, and a megabyte of accents would take an hour."""
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -89,9 +91,9 @@ def _address_refusal(server_name: str, wanted: _Address, names: CarriedNames) ->
 
 
 def _ascii(name: str) -> str | None:
-    """Return the name in IDNA 2003, which is what Java's `IDN` knows."""
+    """Return the name in IDNA 2003, which is what Java's `IDN` knows; None for what is none."""
     try:
-        return name if name.isascii() else name.encode("idna").decode("ascii")
+        return name if name.isascii() else name.encode("idna").decode("ascii") if len(name) <= LONGEST_NAME else None
     except UnicodeError:
         return None
 

@@ -22,7 +22,7 @@ import psutil
 from allegra_tls_kit.endpoint import ascii_name
 from allegra_tls_kit.errors import EndpointError, LocateError
 from allegra_tls_kit.java_home import Jvm, TrustFile, default_truststore, is_folder, java_home_at, java_home_of, java_version
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, is_device, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +32,7 @@ _Value = TypeVar("_Value")
 HOME_NAMES = ("ALLEGRA_HOME", "TRACKPLUS_HOME")
 """Allegra's home and its older name, in the order in which they are believed."""
 
+_ON_WINDOWS = os.name == "nt"
 _TRUSTSTORE = "javax.net.ssl.trustStore"
 _KEPT = frozenset({*HOME_NAMES, _TRUSTSTORE})
 _JAVA_PROGRAMS = frozenset({"java", "javaw"})
@@ -93,6 +94,8 @@ class Allegra:
             ascii_name(host)
         except EndpointError as error:
             raise LocateError(f"no keystore is named after this: {error}") from None
+        if _ON_WINDOWS and is_device(host):
+            raise LocateError(f"{host}.ks is a device for Windows; have Allegra use another name, or the address, of this server")
         if re.search(r"[/\\\x00-\x1f]", host):  # an IPv6 zone may hold almost any character
             raise LocateError(f"{visible(host)!r} would name a file outside {visible(str(self.keystore_folder))}")
         return self.keystore_folder / f"{host}.ks"

@@ -48,6 +48,8 @@ _SPECIAL = re.compile(r'^ | $|  |[,+=\n<>#;\\"]')
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _DNS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 LONGEST_DNS_NAME = 253
+LONGEST_NORMALISED = 4096
+"""What is longer is compared as it stands: to put accents in order takes the square of the time, of a megabyte ten minutes."""
 MOST_COMPARISONS = 2**14
 """A hundred names under more than a hundred and fifty subtrees; a chain of 100 KB could ask for a hundred million."""
 
@@ -81,8 +83,8 @@ def _canonical(attribute: x509.NameAttribute[str | bytes]) -> str:
     oid, value, tag = attribute.oid.dotted_string, attribute.value, attribute._type.value  # noqa: SLF001 - its only holder
     if oid not in _KEYWORDS or tag not in _TEXT_TAGS or isinstance(value, bytes):
         return f"{oid}=#{tag:02x}{(value if isinstance(value, bytes) else value.encode()).hex()}"
-    text = re.sub(" +", " ", value).strip("".join(map(chr, range(33))))
-    return f"{_KEYWORDS[oid]}={unicodedata.normalize('NFKD', text.upper().lower())}"
+    text = re.sub(" +", " ", value).strip("".join(map(chr, range(33)))).upper().lower()
+    return f"{_KEYWORDS[oid]}={text if len(text) > LONGEST_NORMALISED else unicodedata.normalize('NFKD', text)}"
 
 
 def _shown(attribute: x509.NameAttribute[str | bytes]) -> str:

@@ -13,7 +13,7 @@ from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.events import Event, read_events
 from allegra_tls_kit.outcome import FOREIGN, Kinds, Outcome, by_kind_of, first, last, outcome_now, outcome_of, plans_of, values_of
 from allegra_tls_kit.static import Badge, Code, Heading, Note, Part, Static, Table, Tone
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, lines_of, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -137,8 +137,8 @@ def _outcome_parts(by_kind: Kinds, plan: dict[str, Any]) -> Iterator[Part]:
 
 
 def _commands(by_kind: Kinds) -> Parts:
-    lines = [line for plan in plans_of(by_kind) for command in plan["keytool_commands"] for line in command.split("\n")]
-    return [Code("\n".join(visible(line, max(len(line), 1)) for line in lines))] if lines else [Note(Tone.INFO, "None.")]
+    commands = [command for plan in plans_of(by_kind) for command in plan["keytool_commands"]]
+    return [Code(lines_of(commands))] if commands else [Note(Tone.INFO, "None.")]
 
 
 def _certificates(by_kind: Kinds) -> Parts:

@@ -36,7 +36,7 @@ from allegra_tls_kit.report_store import (
 from allegra_tls_kit.several import Plans
 from allegra_tls_kit.static import Badge, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, listed, visible
 from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS, Diagnosis
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     from allegra_tls_kit.explain import Explanation
 
+NAMES_CHARACTERS = 120
+"""Of a table of certificates; the names of a usual one."""
 _SEVERITY_TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.INFO}
 
 
@@ -227,7 +229,6 @@ def _chain_row(position: int, der: bytes, at: datetime) -> tuple[Cell, ...]:
         facts = certificate_facts(der)
     except CertificateError as error:
         return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", "", keytool_notation(sha256_of(der)))
-    names = visible(", ".join(facts.subject_alt_name), 120)
     return (
         str(position),
         role(facts, position),
@@ -235,6 +236,6 @@ def _chain_row(position: int, der: bytes, at: datetime) -> tuple[Cell, ...]:
         facts.issuer,
         f"{facts.not_before:%Y-%m-%d}",
         expiry(facts, at),
-        names,
+        listed(facts.subject_alt_name, NAMES_CHARACTERS),
         keytool_notation(facts.sha256),
     )

@@ -14,7 +14,7 @@ from allegra_tls_kit.risk import Reach, meaning, risks
 from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
 from allegra_tls_kit.superset import RUNTIME_PREFIX
 from allegra_tls_kit.system_store import system_commands
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, lines_of, visible
 from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _adds(plan: Plan) -> bool:
 
 
 def _commands(commands: Iterable[str]) -> Code:
-    return Code("\n".join(visible(line, 4096) for line in "\n".join(commands).split("\n")))
+    return Code(lines_of(commands))
 
 
 def _compared_row(row: Compared) -> tuple[Cell, ...]:

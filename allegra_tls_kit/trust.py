@@ -112,7 +112,7 @@ def _diagnosed(  # noqa: PLR0913, PLR0917 - as above
     received, unreadable = _read_all(chain)
     obstacles = [*_obstacles(chain, received, unreadable, known, java_version)]
     outcome = judge(received, known, at, java_version) if received and known.ders else Outcome((), None, None)
-    wrong_name = _wrong_name(received, server_name, endpoint_identification, java_version)
+    wrong_name = _wrong_name(received[0], server_name, endpoint_identification, java_version) if received else None
     refused = obstacles[0][0] if obstacles else outcome.message
     message = refused or (wrong_name if endpoint_identification else None)
     findings = [finding for _, finding in obstacles]
@@ -134,11 +134,10 @@ def _diagnosed(  # noqa: PLR0913, PLR0917 - as above
     )
 
 
-def _wrong_name(received: list[Reading], server_name: str, identification: str | None, java_version: int) -> str | None:
-    if not received:
-        return None
-    names = received[0].carried_names
-    return refusal(server_name, names, identification=identification or "HTTPS", java_version=java_version)
+@lru_cache(maxsize=JUDGED_AT_ONCE)
+def _wrong_name(leaf: Reading, server_name: str, identification: str | None, java_version: int) -> str | None:
+    """Return Java's words on a name; kept, for of fifty thousand names each anchor that is tried would look at all anew."""
+    return refusal(server_name, leaf.carried_names, identification=identification or "HTTPS", java_version=java_version)
 
 
 def _in_order(findings: list[Finding], *, refused: bool) -> tuple[Finding, ...]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-INSTALLED = os.environ.get("ALLEGRA_TLS_KIT_INSTALLED", sys.executable)
-"""The Python whose kit is started: the tests' own, or one into which a wheel was installed."""
 PICTURES = "ALLEGRA_TLS_KIT_PICTURES"
 LARGEST_PICTURE = 160_000
 WIDTH, HEIGHT = 1400, 1000
@@ -59,7 +57,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     (folder / "home").mkdir(parents=True)
     (folder / "allegra").mkdir()
     environment = {**os.environ, **own, "ALLEGRA_HOME": str(folder / "allegra"), "JUPYTER_TOKEN": "token"}
-    command = [INSTALLED, "-m", "allegra_tls_kit", "lab", "--folder", "work", "--records", "records", "--no-browser"]
+    command = [sys.executable, "-m", "allegra_tls_kit", "lab", "--folder", "work", "--records", "records", "--no-browser"]
     command += ["--ServerApp.port=0", "--expose-app-in-browser", *(["--allow-root"] if os.geteuid() == 0 else [])]
     log = folder / "log"
     with log.open("w") as output:

@@ -193,7 +193,7 @@ def test_fifty_thousand_alternative_names_are_read_in_no_time_and_a_hundred_show
     before = time.process_time()
     facts = certificate_facts(der)
     assert time.process_time() - before < 2
-    assert (len(facts.subject_alt_name), facts.subject_alt_name[99]) == (100, "DNS:host99.example.com")
+    assert (len(facts.subject_alt_name), facts.subject_alt_name[99:]) == (101, ("DNS:host99.example.com", "… (50,000 names)"))
 
 
 def test_a_malformed_extension_becomes_a_note_and_the_rest_is_read() -> None:

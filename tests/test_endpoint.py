@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from allegra_tls_kit.endpoint import SCHEMES, Endpoint, Protocol, Security, parse_endpoints
 from allegra_tls_kit.errors import EndpointError
 from allegra_tls_kit.files import read_endpoints
+from tests.hostile import PATHS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +100,7 @@ def test_a_server_name_is_what_is_asked_for_and_judged_by() -> None:
         ("imaps://mail.example.com:", "port ''"),
         ("imaps://mail.example.com:imap", "port 'imap'"),
         ("imaps://mail.example.com:١٢٣", "port '١٢٣'"),
-        ("imaps://mail.example.com:000001" + "0" * 5000, "(5006 characters)"),
+        ("imaps://mail.example.com:000001" + "0" * 5000, "(5,006 characters)"),
         ("https://mail.example.com", "unknown scheme 'https'; known are smtp, smtps, imap"),
         ("mail.example.com", "is not of the form scheme://host:port"),
         ("mail.example.com:993", "is not of the form"),
@@ -128,6 +130,8 @@ def test_what_is_no_endpoint_is_refused_with_the_reason(url: str, words: str) ->
         *("127.1", "256.1.1.1", "1234", "[::1]", "::1%", "::1%..\\x", "fe80::1%a]b", "::1/64", "fe80::1%a\0"),
         *("a" * 64, "a." * 127 + "aaa", "ü" * 70, "xn--a", "xn--ls8h.example"),
         *("a\u200bb.example", "\ufeffa", "a\u202eb.example", "a\uff0fb"),
+        *("ma\u3164il.example.com", "ma\u034fil.example.com", "ma\ufe0fil.example.com", "\u115fmail.example.com"),
+        *PATHS,
     ],
 )
 def test_a_host_is_a_name_or_an_address_and_never_a_path(host: str) -> None:
@@ -135,6 +139,15 @@ def test_a_host_is_a_name_or_an_address_and_never_a_path(host: str) -> None:
         Endpoint(host, 993, Protocol.IMAP, Security.IMPLICIT_TLS)
     with pytest.raises(EndpointError):
         Endpoint("mail.example.com", 993, Protocol.IMAP, Security.IMPLICIT_TLS, server_name=host)
+
+
+@pytest.mark.parametrize("part", ["x", "\u0301\u0316", "ü.", "1."])
+def test_a_host_of_a_megabyte_is_refused_in_no_time_and_in_few_words(part: str) -> None:
+    before = time.process_time()
+    with pytest.raises(EndpointError, match="longer than any host name") as refused:
+        Endpoint.parse(f"imaps://{part * 2**18}")
+    assert time.process_time() - before < 1
+    assert len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize(

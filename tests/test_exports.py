@@ -27,6 +27,7 @@ from allegra_tls_kit.exports import guarded
 from allegra_tls_kit.text import visible
 from tests.chains import distinguished, issue
 from tests.children import as_nobody
+from tests.hostile import FORMULAS
 from tests.shown import HOSTILE, HOSTILE_LEAF, LEAF, ROOT, failure_of, probe_of
 
 if TYPE_CHECKING:
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
     from openpyxl.cell import Cell, MergedCell
 
-FORMULAS = [
-    "=1+1", "+1", "-1", "@SUM(1)", " =1", "\t=1", "\r=1", "\n=1", "\u00a0=1", "\u3000=1",
-    "\uff1d1", "\uff0b1", "\uff0d1", "\uff201", "\ufe631",
-    '=HYPERLINK("http://192.0.2.1","click")', "=cmd|' /C calc'!A0", "x;=1+1", "x, =1+1", 'x"=1', "x\t@SUM(1)", "\x00=1", "-",
-]  # fmt: skip
 EVIL = issue(distinguished(CN="=cmd|' /C calc'!A0", O='x,"=1+1"'), ROOT)
 RESULTS = (probe_of(LEAF.der, ROOT.der), failure_of(url="ldaps://10.0.0.5"), probe_of(EVIL.der), probe_of(HOSTILE_LEAF.der))
 EXPORTS: dict[str, Callable[[pd.DataFrame, Path], Path]] = {
@@ -210,7 +206,7 @@ def test_sheets_have_names_that_excel_takes(tmp_path: Path) -> None:
 def test_a_text_that_is_too_long_for_a_cell_is_cut_and_says_so(tmp_path: Path) -> None:
     _, (cell,) = cells_of(kit.export_excel(pd.DataFrame({"x": ["y" * 40_000]}), tmp_path / "x.xlsx"))
     assert len(str(cell.value)) < 32_767
-    assert str(cell.value).endswith("… (40000 characters)")
+    assert str(cell.value).endswith("… (40,000 characters)")
 
 
 def test_more_rows_than_a_sheet_has_are_refused_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

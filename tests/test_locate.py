@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from allegra_tls_kit.errors import LocateError
 from allegra_tls_kit.locate import Allegra, locate
+from tests.hostile import DEVICES, PATHS
 from tests.test_java_home import make_java
 
 NO_SUCH_PID = 5_000_000  # above the highest that Linux gives, so /proc knows nothing of it
@@ -291,8 +293,17 @@ def test_a_keystore_is_named_after_the_host_as_typed(host: str, home: Path) -> N
 
 @pytest.mark.parametrize(
     "host",
-    ["", ".", "..", "../x", "/etc/x", "a/b", r"a\b", "a\0", "a b", r"fe80::1%..\..\x", "fe80::1%\n", "C:x"],
+    ["", ".", "..", "../x", "/etc/x", "a/b", r"a\b", "a\0", "a b", r"fe80::1%..\..\x", "fe80::1%\n", "C:x", *PATHS],
 )
 def test_what_could_leave_the_folder_names_no_keystore(host: str, home: Path) -> None:
     with pytest.raises(LocateError):
         look(home=home).keystore_for(host)
+
+
+@pytest.mark.parametrize("host", DEVICES)
+def test_on_windows_no_keystore_is_named_as_a_device(host: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(home=home).keystore_for(host).parent == home / "keystore"
+    monkeypatch.setattr(sys.modules["allegra_tls_kit.locate"], "_ON_WINDOWS", True)
+    with pytest.raises(LocateError, match="a device for Windows"):
+        look(home=home).keystore_for(host)
+    assert look(home=home).keystore_for("console.example.com").parent == home / "keystore"

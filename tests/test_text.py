@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allegra_tls_kit.text import SHOWN_CHARACTERS, count, slug, visible
+from allegra_tls_kit.text import SHOWN_CHARACTERS, SHOWN_LINES, count, lines_of, listed, shows_itself, slug, visible
+from tests.hostile import UNSEEN
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,9 @@ from allegra_tls_kit.text import SHOWN_CHARACTERS, count, slug, visible
         ("zero\u200bwidth\ufeff", "zero\\u{200b}width\\u{feff}"),
         ("\u2028\u2029\ue000\ud800", "\\u{2028}\\u{2029}\\u{e000}\\u{d800}"),
         ("\U000e0041tag", "\\u{e0041}tag"),
+        ("ma\u3164il\u034f\u2800\ufe0f\U000e0100", "ma\\u{3164}il\\u{034f}\\u{2800}\\u{fe0f}\\u{e0100}"),
+        ("Thắng क्षि ที่", "Thắng क्षि ที่"),
+        ("a" + "\u0301" * 6 + "b", "a" + "\u0301" * 4 + "\\u{0301}\\u{0301}b"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
     ],
 )
@@ -28,14 +32,16 @@ def test_what_cannot_be_seen_is_spelled_out_and_the_rest_stays(text: str, shown:
 
 def test_a_long_text_is_cut_and_says_how_long_it_was() -> None:
     assert visible("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
-    assert visible("x" * 1_000_000) == "x" * SHOWN_CHARACTERS + "… (1000000 characters)"
+    assert visible("x" * 1_000_000) == "x" * SHOWN_CHARACTERS + "… (1,000,000 characters)"
     assert visible("abcdef", 3) == "abc… (6 characters)"
 
 
 @given(st.text(st.characters()))
 def test_whatever_comes_in_one_bounded_printable_line_comes_out(text: str) -> None:
     shown = visible(text)
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]", shown)
+    assert UNSEEN.search(shown) is None
+    assert visible(shown, len(shown)) == shown
+    assert shows_itself(shown)
     assert len(shown) <= SHOWN_CHARACTERS * 10 + 40
     shown.encode()
 
@@ -51,6 +57,10 @@ def test_whatever_comes_in_one_bounded_printable_line_comes_out(text: str) -> No
         ("", "unnamed"),
         ("-.-", "unnamed"),
         ("x" * 39 + "-yz", "x" * 39),
+        ("CON", "the-con"),
+        ("nul.example.com", "the-nul.example.com"),
+        ("com1.x", "the-com1.x"),
+        ("console.con", "console.con"),
     ],
 )
 def test_a_slug_is_fit_for_a_file_name(text: str, name: str) -> None:
@@ -60,6 +70,28 @@ def test_a_slug_is_fit_for_a_file_name(text: str, name: str) -> None:
 @given(st.text())
 def test_a_slug_is_never_empty_and_never_a_path(text: str) -> None:
     assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?", slug(text))
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ([], ""),
+        (["x" * 50], "x" * 50),
+        (["x" * 50, "y"], "x" * 50 + ", … (2 names)"),
+        (["ab", "cd", "ef"], "ab, cd, ef"),
+        (["abcdef", "ghi", "jkl", "mno"], "abcdef, ghi, … (4 names)"),
+        (["abcdef", "ghi", "jkl", "… (50,000 names)"], "abcdef, ghi, … (50,000 names)"),
+    ],
+)
+def test_of_many_names_the_first_are_listed_and_how_many_there_are(names: list[str], shown: str) -> None:
+    assert listed(names, 15) == shown
+
+
+def test_of_a_long_block_the_first_lines_are_shown_and_how_many_there_are() -> None:
+    long = "\n".join("b" * (SHOWN_LINES + 1))
+    assert lines_of(["one\r", "\n".join("a" * SHOWN_LINES)]).split("\n") == ["one\\x0d", *"a" * SHOWN_LINES]
+    assert lines_of([long, "c"]).split("\n") == [*"b" * 10, f"… ({SHOWN_LINES + 1} lines)", "c"]
+    assert lines_of(["x" * 5000]).endswith("… (5,000 characters)")
 
 
 def test_a_number_agrees_with_its_noun() -> None:
