@@ -32,42 +32,47 @@ class Attributes:
     extended: Mapping[str, bytes]
     access_list: bytes | None
 
-    def give_to(self, made: Path) -> None:
-        """Make another file as this one is, but for its bytes, and younger; raises NotWritable where that cannot be."""
-        self._give_owner(made)
-        self._give_extended(made)
-        made.chmod(stat.S_IMODE(self.state.st_mode))  # last, so that nobody may read in between who may not in the end
+    def give_to(self, made: Path, descriptor: int) -> None:
+        """Make another open file as this one is, but for its bytes, and younger; raises NotWritable where that cannot be.
+
+        It is known by its descriptor where there is such a thing: whoever can write the folder may have put a link at its name.
+        """
+        at = made if os.name == "nt" else descriptor
+        self._give_owner(at, made.parent)
+        self._give_extended(at, made.parent)
+        # Last, so that nobody may read in between who may not in the end.
+        os.chmod(at, stat.S_IMODE(self.state.st_mode))  # noqa: PTH101 - a descriptor has no methods
         if self.access_list is not None:
             windows.give_access_list(made, self.access_list)
         # By a second at least: a JVM takes a file with a time it knows for the one it knows, and Java 8 compares whole seconds.
         later = self.state.st_mtime_ns + _SECOND
-        if made.stat().st_mtime_ns < later:
-            os.utime(made, ns=(later, later))
+        if os.stat(at).st_mtime_ns < later:  # noqa: PTH116 - as above
+            os.utime(at, ns=(later, later))
 
-    def _give_owner(self, made: Path) -> None:
-        state, now = self.state, made.stat()
+    def _give_owner(self, at: int | Path, folder: Path) -> None:
+        state, now = self.state, os.stat(at)  # noqa: PTH116 - as above
         if not hasattr(os, "chown") or (state.st_uid, state.st_gid) == (now.st_uid, now.st_gid):
             return
         try:
-            os.chown(made, state.st_uid, state.st_gid)
+            os.chown(at, state.st_uid, state.st_gid)
         except PermissionError:
             raise NotWritable(
-                f"{self.path}: its owner and group cannot be kept by this user in {made.parent}; run the change as its owner"
+                f"{self.path}: its owner and group cannot be kept by this user in {folder}; run the change as its owner"
             ) from None
 
-    def _give_extended(self, made: Path) -> None:
-        had = _extended(made)
+    def _give_extended(self, at: int | Path, folder: Path) -> None:
+        had = _extended(at)
         for name in had.keys() - self.extended.keys():
             if not name.startswith("security."):  # what the folder hands down: its default access list
-                os.removexattr(made, name)
+                os.removexattr(at, name)
         for name, value in self.extended.items():
             try:
                 if had.get(name) != value:
-                    os.setxattr(made, name, value)
+                    os.setxattr(at, name, value)
             except OSError as error:
                 if error.errno == errno.ENOTSUP and not name.startswith("system."):
                     continue  # a backup on a file system that has none; of an access list that would open the file
-                reason = f"its attribute {visible(name)} cannot be kept in {made.parent}: {error.strerror}"
+                reason = f"its attribute {visible(name)} cannot be kept in {folder}: {error.strerror}"
                 raise NotWritable(f"{self.path}: {reason}; run the change as its owner") from None
 
 
@@ -105,6 +110,16 @@ def require_own_root(path: Path) -> None:
         )
 
 
+def require_no_loose_link(path: Path) -> None:
+    """Raise NotWritable where the way to a file has a link that leads nowhere: what is at its other end would be made."""
+    for link in (path, *path.parents):
+        if os.path.islink(link) and not os.path.exists(link):  # noqa: PTH110, PTH114 - those of Path raise where nobody may look
+            target = visible(os.path.realpath(link))
+            raise NotWritable(
+                f"{path}: {link} is a link that leads nowhere ({target}); make what it should lead to, or remove it"
+            )
+
+
 def require_no_mount(path: Path) -> None:
     """Raise NotWritable where a file is mounted by itself, as single files are into containers: nothing can take its place.
 
@@ -123,7 +138,7 @@ def require_no_mount(path: Path) -> None:
         )
 
 
-def _extended(path: Path) -> dict[str, bytes]:
+def _extended(path: int | Path) -> dict[str, bytes]:
     if not hasattr(os, "listxattr"):
         return {}  # only Linux has them
     try:

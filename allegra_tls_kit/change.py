@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from allegra_tls_kit import keystore, swap
-from allegra_tls_kit.attributes import attributes_of, require_no_mount, require_own_root, require_replaceable
+from allegra_tls_kit.attributes import (
+    attributes_of,
+    require_no_loose_link,
+    require_no_mount,
+    require_own_root,
+    require_replaceable,
+)
 from allegra_tls_kit.candidate import candidate
 from allegra_tls_kit.effective import effective_truststores
 from allegra_tls_kit.errors import (
@@ -145,7 +151,9 @@ class _Change:
             )
             self._password = _given(self._source, f"Password of {self._plan.keystore.name}")
             require_own_root(self._plan.keystore)
+            require_no_loose_link(self._plan.keystore)
             require_no_mount(self._target)
+            self._require_same_place()
             self._require_backup_folder()
             with swap.locked(self._target):
                 return self._carried_out()
@@ -194,6 +202,7 @@ class _Change:
         with swap.held(self._target) as digest_of_the_old:
             if digest_of_the_old() != before:
                 self._refuse_as_stale(read_keystore_bytes(self._target))
+            self._require_same_place()
             self._swapping = True
             try:
                 put()
@@ -209,6 +218,17 @@ class _Change:
         if _digest(read_keystore_bytes(self._target)) != self._new:
             raise UnexpectedOutcome(
                 f"it was replaced as planned and does not hold that now: somebody else wrote it; before it was {self._backup}"
+            )
+
+    def _require_same_place(self) -> None:
+        """Notice a link, or a folder on the way, that was turned elsewhere since the store was read.
+
+        It is looked at again right before the swap; what is turned in the microseconds behind that look is not noticed.
+        """
+        was, now = self._plan.snapshot.place or self._target, Path(os.path.realpath(self._plan.keystore))
+        if now != was:
+            raise StalePlan(
+                f"{self._plan.keystore} led to {was} when it was read and leads to {now} now; look who turned it, then plan again"
             )
 
     def _refuse_as_stale(self, data: bytes | None) -> NoReturn:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from allegra_tls_kit.errors import JournalError
 from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
 from allegra_tls_kit.plan import Action, ActionKind, Applied, ApplyState, Plan
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.text import shows_itself, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +49,10 @@ class Event:
     value: dict[str, Any]
 
 
+MOST_LINES = 250_000
+"""Those of a thousand runs; each becomes a row of the record."""
+MOST_VALUES = 10_000_000
+"""What stands between commas, colons and brackets in 256 MB of a journal; brackets alone take forty times that in memory."""
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
@@ -96,16 +100,21 @@ def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
         raise TypeError(f"a {type(value).__name__} is no event; keep values of this kit, one by one")
     event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return text.encode() if text.isascii() else _BEYOND_ASCII.sub(_escaped, text).encode()
+    return text.encode() if text.isascii() and text.isprintable() else _BEYOND_ASCII.sub(_escaped, text).encode()
 
 
 def _escaped(match: re.Match[str]) -> str:
     """Spell out what does not show itself, or is half a character as in a path that is not UTF-8; it is JSON all the same."""
-    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
+    return match[0] if shows_itself(match[0]) else json.dumps(match[0])[1:-1]
 
 
 def read_events(data: bytes) -> tuple[tuple[Event, ...], tuple[str, ...]]:
-    """Return the events of a journal, and what is wrong with its chain: lines changed, missing, or not to be read."""
+    """Return the events of a journal, and what is wrong with its chain: lines changed, missing, or not to be read.
+
+    Nothing is read of one with more lines or values than the kit writes.
+    """
+    if data.count(b"\n") > MOST_LINES or sum(map(data.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
+        return (), (f"more than {MOST_LINES:,} lines or {MOST_VALUES:,} values, which no journal has: nothing of it was read",)
     events: list[Event] = []
     faults: list[str] = []
     previous: str | None = None
@@ -181,6 +190,7 @@ def _snapshot_from(value: Mapping[str, Any]) -> Snapshot:
         value["integrity_checked"],
         value["locked"],
         tuple(value["notes"]),
+        Path(value["place"]) if value.get("place") else None,  # which snapshots of former versions do not have
     )
 
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit.errors import RecordError, SigningError
 from allegra_tls_kit.events import read_events
-from allegra_tls_kit.journal import Journal
-from allegra_tls_kit.outcome import Outcome, Recorded, recorded
+from allegra_tls_kit.files import read_bounded
+from allegra_tls_kit.journal import LONGEST_JOURNAL, Journal
+from allegra_tls_kit.outcome import FOREIGN, Outcome, Recorded, recorded
 from allegra_tls_kit.record import TITLE, change_record
 from allegra_tls_kit.saved import without_widgets
 from allegra_tls_kit.secret import PasswordSource, obtain
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 RECORDS_VARIABLE = "ALLEGRA_TLS_RECORDS"
 JOURNAL, MARKDOWN, PAGE = "journal.jsonl", "record.md", "record.html"
 SUMS, SIGNATURE, SIGNER = "SHA256SUMS", "SHA256SUMS.sig", "signer.pem"
-LONGEST_KEY = 64 * 1024
+LONGEST_KEY, LONGEST_SUMS, LONGEST_NOTEBOOK = 64 * 1024, 1024 * 1024, 64 * 1024 * 1024
+LONGEST_TITLE = 80
+_UNFIT = re.compile(r"[^\w.-]+")
 SESSION_VARIABLE = "JPY_SESSION_NAME"
 """Where JupyterLab tells a kernel which notebook it belongs to."""
 _UNSAVED = "the notebook was saved before its last step: save it (Ctrl+S) and run this cell again, so that the copy is whole"
@@ -86,9 +89,12 @@ def open_journal(folder: str | os.PathLike[str] = "", title: str = "work") -> Jo
 
 
 def new_record_folder(title: str, base: str | os.PathLike[str] | None = None) -> Path:
-    """Make and return a folder named after the instant (UTC) and the title, under `base` or `records_folder`."""
+    """Make and return a folder named after the instant (UTC) and the title, directly under `base` or `records_folder`.
+
+    Of the title stay letters, digits, `_`, `.` and `-`, eighty at most. Raises RecordError.
+    """
     base = records_folder() if base is None else Path(base)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{title}"
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{_UNFIT.sub('-', title)[:LONGEST_TITLE]}"
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
         folder = base / f"{stamp}{suffix}"
         try:
@@ -126,17 +132,17 @@ def write_record(
     documents = _documents(data)
     try:
         for name, content in documents.items():
-            (folder / name).write_bytes(content)
+            _put(folder / name, content)
         source = here if notebook is None else str(notebook)
         copy, notes = _copied(Path(source), folder) if source else (None, ())
         for name in (SIGNER, SIGNATURE):
             (folder / name).unlink(missing_ok=True)
         if key is not None:
-            (folder / SIGNER).write_bytes(public_pem(key.public_key()))
+            _put(folder / SIGNER, public_pem(key.public_key()))
         sums = "".join(f"{_sha256(path)}  {path.name}\n" for path in _sealed(folder)).encode()
-        (folder / SUMS).write_bytes(sums)
+        _put(folder / SUMS, sums)
         if key is not None:
-            (folder / SIGNATURE).write_bytes(key.sign(sums))
+            _put(folder / SIGNATURE, key.sign(sums))
     except OSError as error:
         raise RecordError(f"{folder}: the record cannot be written: {error.strerror}; the journal is as it was") from None
     state = recorded(data).outcome
@@ -158,8 +164,9 @@ def verify_record(folder: str | os.PathLike[str], trusted_key: str | os.PathLike
         signer, *notes = _signed(folder, key, faults)
         if not faults:
             (faults if _made_by_this_version(data) else notes).extend(_not_made_from(data, folder))
-    except OSError as error:
-        raise RecordError(f"{error.filename or folder}: the record cannot be read: {error.strerror or error}") from None
+    except (OSError, OverflowError) as error:
+        place, reason = (getattr(error, name, None) for name in ("filename", "strerror"))
+        raise RecordError(f"{place or folder}: the record cannot be read: {reason or error}") from None
     return RecordCheck(folder, tuple(faults), tuple(filter(None, notes)), signer)
 
 
@@ -184,27 +191,40 @@ def _journal_of(folder: Path) -> bytes:
     if not folder.is_dir():
         raise RecordError(f"{folder}: there is no such record folder; see `list_records()` for those that there are")
     try:
-        return (folder / JOURNAL).read_bytes()
+        return read_bounded(folder / JOURNAL, LONGEST_JOURNAL)
     except FileNotFoundError:
         return b""
-    except OSError as error:
-        raise RecordError(f"{folder / JOURNAL}: the journal cannot be read: {error.strerror}") from None
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"{folder / JOURNAL}: the journal cannot be read: {reason}") from None
 
 
 def _copied(source: Path, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
     """Copy the notebook into the folder without its widgets; return the copy, and what a person should know of it."""
     if not source.is_file():
         return None, (_ABSENT,)
-    try:
-        saved = without_widgets(json.loads(source.read_bytes()))
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return None, (f"{source.name} is no notebook that can be read; save it again",)
+    if source.name in (JOURNAL, MARKDOWN, PAGE, SUMS, SIGNATURE, SIGNER):
+        return None, (f"{visible(source.name)} is the name of another file of the record; give the notebook another one",)
     copy, journal = folder / source.name, folder / JOURNAL
+    try:
+        saved = without_widgets(json.loads(read_bounded(source, LONGEST_NOTEBOOK)))
+        content = json.dumps(saved, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
+    except OverflowError as error:
+        return None, (f"{visible(source.name)} was not copied: {error}",)
+    except FOREIGN:
+        return None, (f"{visible(source.name)} is no notebook that can be read; save it again",)
     if copy.resolve() == source.resolve():
         return copy, ()
-    copy.write_bytes(json.dumps(saved, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n")
+    _put(copy, content)
     stale = journal.exists() and source.stat().st_mtime < journal.stat().st_mtime
     return copy, (_UNSAVED,) if stale else ()
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file anew; a link of its name is replaced, and what it led to left alone."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        file.write(content)
 
 
 def _sealed(folder: Path) -> Iterable[Path]:
@@ -223,7 +243,7 @@ def _altered(folder: Path) -> Iterator[str]:
         yield f"{SUMS} is missing: nothing tells what the files were"
         return
     listed: dict[str, str] = {}
-    for number, line in enumerate((folder / SUMS).read_text("utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_bounded(folder / SUMS, LONGEST_SUMS).decode(errors="replace").splitlines(), 1):
         if (match := re.fullmatch(r"([0-9a-f]{64})  ([^/\\]+)", line)) is None:
             yield f"{SUMS}, line {number}: no checksum of a file in this folder"
         else:
@@ -243,7 +263,7 @@ def _not_made_from(data: bytes, folder: Path) -> list[str]:
     return [
         f"{name} is not what this version of the kit makes from the journal: written by another version, or altered"
         for name, content in _documents(data).items()
-        if (folder / name).is_file() and (folder / name).read_bytes() != content
+        if (folder / name).is_file() and _sha256(folder / name) != hashlib.sha256(content).hexdigest()
     ]
 
 
@@ -267,11 +287,12 @@ def _signed(folder: Path, trusted: Ed25519PublicKey | None, faults: list[str]) -
             faults.append(f"{SIGNATURE} is missing: the record is not signed, or no longer")
         return None, "not signed: whoever can write the folder could have made all of it anew"
     try:
-        key = trusted or public_key(beside.read_bytes(), SIGNER)
-    except (SigningError, OSError):
+        key = trusted or public_key(read_bounded(beside, LONGEST_KEY), SIGNER)
+    except (SigningError, OSError, OverflowError):
         faults.append(f"{SIGNER} is missing or no key: name the signer's public key")
         return None, ""
-    if not (folder / SUMS).is_file() or not is_signed_by(key, signature.read_bytes(), (folder / SUMS).read_bytes()):
+    sums = read_bounded(folder / SUMS, LONGEST_SUMS) if (folder / SUMS).is_file() else b""
+    if not sums or not is_signed_by(key, read_bounded(signature, LONGEST_KEY), sums):
         faults.append(f"{SIGNATURE} is not the signature of this key over {SUMS}")
         return None, ""
     if trusted is not None:

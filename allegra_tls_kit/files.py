@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +16,10 @@ from allegra_tls_kit.endpoint import Endpoint, parse_endpoints
 from allegra_tls_kit.errors import CertificateError, EndpointError, LocateError, UnreadableKeystore
 from allegra_tls_kit.locate import Allegra, find_jvms, locate
 from allegra_tls_kit.secret import PasswordSource, obtain
+from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    import os
+    from io import FileIO
 
 LONGEST_LIST = 16 * 1024 * 1024
 LONGEST_KEYSTORE = 64 * 1024 * 1024
@@ -29,7 +33,7 @@ def read_endpoints(path: str | os.PathLike[str]) -> tuple[Endpoint, ...]:
     Raises EndpointError that names file, line and reason.
     """
     try:
-        text = _bounded(Path(path), LONGEST_LIST).decode("utf-8-sig")
+        text = read_bounded(Path(path), LONGEST_LIST).decode("utf-8-sig")
     except (OSError, OverflowError) as error:
         raise EndpointError(f"{path}: the list cannot be read: {_reason(error)}") from None
     except UnicodeDecodeError:
@@ -44,7 +48,8 @@ def read_keystore(path: str | os.PathLike[str], password: PasswordSource = None)
     WrongPassword, SecretError, and UnreadableKeystore for what is no keystore, a damaged one, or a file that may not be read.
     """
     path = Path(path)
-    return keystore.read(read_keystore_bytes(path), path, obtain(password, f"Password of {path.name}"))
+    place = Path(os.path.realpath(path))  # before it is read, so that nobody turns a link in between unnoticed
+    return replace(keystore.read(read_keystore_bytes(path), path, obtain(password, f"Password of {path.name}")), place=place)
 
 
 def read_to_restore(
@@ -56,12 +61,13 @@ def read_to_restore(
     Raises as `read_keystore` for a file that may not be read, and for a wrong password.
     """
     path = Path(path)
+    place = Path(os.path.realpath(path))
     data = read_keystore_bytes(path)
     try:
-        return keystore.read(data, path, obtain(password, f"Password of {path.name}"))
+        return replace(keystore.read(data, path, obtain(password, f"Password of {path.name}")), place=place)
     except UnreadableKeystore as error:
         digest = hashlib.sha256(data or b"").hexdigest()
-        return replace(backup, path=path, sha256=digest, entries=(), locked=False, notes=(str(error),))
+        return replace(backup, path=path, sha256=digest, entries=(), locked=False, notes=(str(error),), place=place)
 
 
 def read_truststore(path: str | os.PathLike[str] = "") -> keystore.Snapshot | None:
@@ -90,7 +96,7 @@ def default_anchors(allegra: Allegra) -> tuple[bytes, ...]:
 def read_keystore_bytes(path: Path) -> bytes | None:
     """Return the bytes of a keystore file, None where there is no such file; raises UnreadableKeystore."""
     try:
-        return _bounded(path, LONGEST_KEYSTORE)
+        return read_bounded(path, LONGEST_KEYSTORE)
     except FileNotFoundError:
         return None
     except (OSError, OverflowError) as error:
@@ -100,18 +106,38 @@ def read_keystore_bytes(path: Path) -> bytes | None:
 def read_certificates(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
     """Return the DER of every certificate in a provider's file: PEM with any number, DER or PKCS7; raises CertificateError."""
     try:
-        data = _bounded(Path(path), LONGEST_CERTIFICATES)
+        data = read_bounded(Path(path), LONGEST_CERTIFICATES)
     except (OSError, OverflowError) as error:
         raise CertificateError(f"{path}: the file cannot be read: {_reason(error)}") from None
     return certificates_in(data, str(path))
 
 
-def _bounded(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file, links followed; a pipe or a device, which could keep us for ever, is refused.
+
+    Raises OSError, and OverflowError for more than `limit` bytes, which are not read.
+    """
+    with BufferedReader(open_file(path)) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OverflowError(f"more than {limit // (1024 * 1024)} MB")
     return data
+
+
+def open_file(path: Path) -> FileIO:
+    """Open a regular file to be read, links followed; raises OSError at once for a pipe, where nobody may be at the other end."""
+    try:
+        file = open(path, "rb", buffering=0, opener=_at_once)  # noqa: SIM115 - whoever calls closes it
+    except ValueError as error:  # a zero in the name, or half a character
+        raise OSError(visible(str(error))) from None
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError("it is no regular file")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _reason(error: Exception) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from allegra_tls_kit.errors import JournalError
 from allegra_tls_kit.events import Opened, event_line
+from allegra_tls_kit.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,11 +89,12 @@ class Journal:
 
 def _tail(path: Path) -> tuple[str | None, int]:
     """Return the digest of the last line and the size; a line torn by a crash is ended, so that it stands as what it is."""
-    if not path.exists():
+    try:
+        data = read_bounded(path, LONGEST_JOURNAL)
+    except FileNotFoundError:
         return None, 0
-    if path.stat().st_size > LONGEST_JOURNAL:
-        raise OverflowError("it is too long; begin a new one")
-    data = path.read_bytes()
+    except OverflowError as error:
+        raise OverflowError(f"{error}; begin a new one") from None
     if not data:
         return None, 0
     if not data.endswith(b"\n"):

@@ -30,7 +30,8 @@ class Snapshot:
 
     `sha256` is of the whole file, None where it is absent (`exists` False). `integrity_checked` tells whether a password proved
     the file unaltered. `locked` tells that encrypted parts were not read, for want of the password. `notes` says what a reader
-    should know, for example that Java takes the file for empty.
+    should know, for example that Java takes the file for empty. `place` is the file that `path` led to as it was read, links
+    resolved, None where only bytes were read.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Snapshot:
     integrity_checked: bool
     locked: bool
     notes: tuple[str, ...]
+    place: Path | None = None
 
     @property
     def anchors(self) -> tuple[bytes, ...]:

@@ -8,9 +8,11 @@ the store without a password and sees nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import itertools
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +21,7 @@ from allegra_tls_kit import ber
 from allegra_tls_kit.certificate import load
 from allegra_tls_kit.entry import LONGEST_CHAIN, MOST_ENTRIES, Contents, Entry, EntryKind, require_free
 from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose, WrongPassword
-from allegra_tls_kit.pkcs12_encryption import decrypt, encrypt_like, iterations, sealing_key
+from allegra_tls_kit.pkcs12_encryption import MOST_ITERATIONS, decrypt, encrypt_like, iterations, rounds_to_open, sealing_key
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _FRIENDLY_NAME, _LOCAL_KEY_ID = bytes.fromhex("2a864886f70d010914"), bytes.fromh
 _TRUSTED_KEY_USAGE = bytes.fromhex("6086480186f966adca7b0101")  # Oracle's 2.16.840.1.113894.746875.1.1
 _ANY_USAGE = bytes.fromhex("551d2500")
 MOST_ENCRYPTED_PARTS = 10
-"""Writers make one or two; each costs as many iterations as it asks for."""
+"""Writers make one or two; together they may ask for as many iterations as Java allows for each."""
 MOST_ATTRIBUTES = 100
 """Of one entry; keytool writes four at most."""
 
@@ -169,11 +171,26 @@ def _sealed(mac: _Mac, digest: bytes) -> bytes:
 
 
 def _all_bags(file: _File, source: str, password: str | None) -> list[_Bag]:
+    if password is not None:
+        _require_openable(file, source)
     every = (bag for part in file.parts for bag in _bags(part, source, password))
     bags = list(itertools.islice(every, MOST_ENTRIES + 1))
     if len(bags) > MOST_ENTRIES:
         raise UnreadableKeystore(f"{source}: more than {MOST_ENTRIES:,} certificates and keys; no more are read here")
     return bags
+
+
+def _require_openable(file: _File, source: str) -> None:
+    asked = 0
+    for part in file.parts:
+        if part.kind == _ENCRYPTED:
+            with contextlib.suppress(ValueError, IndexError):  # what is wrong with it is said where it is opened
+                asked += rounds_to_open(part.content)
+    if asked > MOST_ITERATIONS:
+        raise UnreadableKeystore(
+            f"{source}: its parts ask for {asked:,} iterations, more than the {MOST_ITERATIONS:,} that are waited for; "
+            "look where this file comes from"
+        )
 
 
 def _bags(part: _Part, source: str, password: str | None) -> Iterator[_Bag]:
@@ -266,8 +283,12 @@ def _chains(bags: list[_Bag]) -> dict[bytes, list[_Bag]]:
 def _names(der: bytes) -> tuple[object, object]:
     """Return subject and issuer; a certificate that does not parse issues nothing and is issued by nobody."""
     try:
-        return load(der).subject, load(der).issuer
-    except (ValueError, TypeError):
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # a name that is too long, or of letters that have no place in it: compared all the same
+            return load(der).subject, load(der).issuer
+    except (ValueError, TypeError, KeyError):  # as in `tidy.parsed`
         return None, None
 
 

@@ -34,7 +34,7 @@ VERSION_3 = 3
 """The first version of X.509 with extensions."""
 UNLIMITED = 2**31 - 1
 """The path length of a CA that sets no limit."""
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (ValueError, TypeError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 _NETSCAPE_SSL_SERVER = 0x40
 _CRITICAL = b"\x01\x01\xff"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import io
 import json
 import math
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.endpoint import Endpoint, Protocol, Security
 from allegra_tls_kit.errors import ProbeError, SurveyError
 from allegra_tls_kit.events import plain, read_events
-from allegra_tls_kit.preamble import Stage
+from allegra_tls_kit.preamble import LONGEST_TRANSCRIPT, Stage
 from allegra_tls_kit.survey import Probe, ProbeFailure
 from allegra_tls_kit.text import count, visible
 
@@ -33,8 +34,6 @@ LONGEST_SURVEY = 256 * 1024 * 1024
 """Ten thousand servers with a certificate of their own each are 20 MB."""
 LONGEST_LINE = 1024 * 1024
 """Ten times what OpenSSL takes for a chain; JSON of brackets alone becomes twenty times as large in memory."""
-LONGEST_EVENT = 16 * LONGEST_LINE
-"""Plans of a journal hold whole keystores."""
 _NOT_OURS = (LookupError, TypeError, ValueError, OverflowError)
 _ERRORS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ProbeError)}
 
@@ -85,7 +84,7 @@ def _from_survey(head: Mapping[str, Any], body: bytes, source: str) -> tuple[Pro
         raise SurveyError(f"{source}: cut, damaged or edited since it was saved; take another copy, or probe again")
     certificates: dict[str, bytes] = {}
     results = []
-    for number, line in enumerate(body.removesuffix(b"\n").split(b"\n") if body else (), 2):
+    for number, line in enumerate(io.BytesIO(body), 2):
         try:
             raw = _object(line)
             if "certificate" in raw:
@@ -100,8 +99,6 @@ def _from_survey(head: Mapping[str, Any], body: bytes, source: str) -> tuple[Pro
 
 
 def _from_journal(data: bytes, source: str) -> tuple[Probe | ProbeFailure, ...]:
-    if max(map(len, data.split(b"\n"))) > LONGEST_EVENT:
-        raise SurveyError(f"{source}: a line of more than {LONGEST_EVENT >> 20} MB, which no journal has")
     events, faults = read_events(data)
     if faults:
         raise SurveyError(f"{source}: {faults[0]}; nothing of a journal that was altered is taken for seen")
@@ -187,7 +184,7 @@ def _der(value: object) -> bytes:
 _SEEN = {
     "endpoint": _endpoint,
     "at": _instant,
-    "transcript": lambda value: tuple(map(_text, _list(value))),
+    "transcript": lambda value: tuple(map(_text, _list(value)[: LONGEST_TRANSCRIPT + 1])),
     "seconds": _seconds,
 }
 FIELDS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from allegra_tls_kit import windows
 from allegra_tls_kit.errors import KeystoreLocked, NotWritable
+from allegra_tls_kit.files import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,9 +43,11 @@ def locked(path: Path) -> Iterator[None]:
     The lock file stays; the lock itself ends with its process, however that ends. Raises KeystoreLocked after half a minute, and
     NotWritable.
     """
-    lock = FileLock(path.parent / f".{path.name}.lock", timeout=LOCK_PATIENCE)
+    name = path.parent / f".{path.name}.lock"
+    lock = FileLock(name, timeout=LOCK_PATIENCE)
     try:
         _make_folder(path.parent)
+        _require_own(name)
         lock.acquire()
     except Timeout:
         raise KeystoreLocked(f"{path}: another change to it has been going on for {LOCK_PATIENCE:g} s; look who it is") from None
@@ -66,15 +70,17 @@ def prepared(path: Path, data: bytes, like: Attributes | None, *, folder: Path |
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent)
     made = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             file.write(data)
             file.flush()
-            if like is None:
-                made.chmod(NEW_FILE_MODE)
-            else:
-                like.give_to(made)
+            if like is not None:
+                like.give_to(made, file.fileno())
+            elif os.name != "nt":  # which has no such modes
+                os.chmod(file.fileno(), NEW_FILE_MODE)  # noqa: PTH101 - a descriptor has no methods
             os.fsync(file.fileno())
-        if made.read_bytes() != data:
+            file.seek(0)
+            whole = file.read() == data
+        if not whole:
             raise NotWritable(f"{made}: this file system does not give back what was written to it; the keystore is as it was")
         yield made
     finally:
@@ -120,7 +126,7 @@ def held(path: Path) -> Iterator[Callable[[], str | None]]:
     It goes on telling of this file when another has taken its name: who opened it before writes to what is no longer there.
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = open_file(path)
     except FileNotFoundError:
         yield lambda: None
         return
@@ -146,6 +152,14 @@ def sync_folder(folder: Path) -> None:
 def _digest(file: FileIO) -> str:
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_own(lock: Path) -> None:
+    """Refuse a lock file that is another file as well, which some versions of filelock would empty."""
+    with contextlib.suppress(FileNotFoundError):
+        state = lock.lstat()
+        if stat.S_ISLNK(state.st_mode) or state.st_nlink > 1:
+            raise OSError(f"{lock.name} is a link, or a file with another name; look who put it there, and remove it")
 
 
 def _make_folder(folder: Path) -> None:

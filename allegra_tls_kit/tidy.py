@@ -29,7 +29,7 @@ def parsed(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         _names = certificate.subject, certificate.issuer  # which are parsed when they are looked at, not before
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):  # the last for a string of no known kind, before cryptography 50
         certificate = x509.load_der_x509_certificate(tidied(der))
     return certificate
 
@@ -48,13 +48,15 @@ def tidied(der: bytes) -> bytes:
 
 def signed_part(der: bytes) -> bytes:
     """Return the bytes of a certificate that its signature covers; raises ValueError where it is none."""
-    return elements(element(der, SEQUENCE).content)[0].raw
+    body, *_ = elements(element(der, SEQUENCE).content)
+    return body.raw
 
 
 def public_key_part(der: bytes) -> bytes:
     """Return the SubjectPublicKeyInfo of a certificate (RFC 5280, 4.1) as it stands; raises ValueError where it is none."""
-    fields = elements(element(signed_part(der), SEQUENCE).content)
-    return fields[_PUBLIC_KEY + (fields[0].tag == CONTEXT_0)].raw
+    first, *fields = elements(element(signed_part(der), SEQUENCE).content)
+    key, *_ = (fields if first.tag == CONTEXT_0 else [first, *fields])[_PUBLIC_KEY:]
+    return key.raw
 
 
 def _field(field: Element) -> bytes:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -75,12 +76,20 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The address that the log tells, which the server does before it listens there."""
     deadline = time.monotonic() + 60
-    while not (found := re.search(r"http://127\.0\.0\.1:[1-9]\d*(?=/lab/tree/00_start_here\.ipynb\?token=)", log.read_text())):
+    where = re.compile(r"http://127\.0\.0\.1:([1-9]\d*)(?=/lab/tree/00_start_here\.ipynb\?token=)")
+    while not ((found := where.search(log.read_text())) and _listens(int(found[1]))):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
     return found[0]
+
+
+def _listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=10):
+        return True
+    return False
 
 
 @contextmanager

@@ -187,6 +187,6 @@ def test_a_restore_is_stale_where_somebody_has_changed_the_store_since(store: Pa
 def test_what_keytool_left_behind_when_it_was_killed_can_be_restored(damaged: bytes, store: Path, journal: Journal) -> None:
     before, backup = store.read_bytes(), backup_of(go(planned(store), journal))
     store.write_bytes(damaged)
-    unreadable = dataclasses.replace(read_keystore(backup), path=store, sha256=digest(damaged), entries=())
+    unreadable = dataclasses.replace(read_keystore(backup), path=store, place=store, sha256=digest(damaged), entries=())
     undone = go(plan_restore(unreadable, read_keystore(backup)), journal)
     assert (store.read_bytes(), backup_of(undone).read_bytes()) == (before, damaged)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -18,6 +18,7 @@ from tests.stores import PASSWORD, TRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 STEPS = [
     (tempfile, "mkstemp"), (os, "open"), (os, "fsync"), (os, "replace"), (os, "mkdir"), (os, "chmod"), (os, "chown"),
@@ -137,8 +138,12 @@ def test_what_went_wrong_first_is_said_where_the_journal_fails_too(
 def test_a_disk_that_does_not_give_back_what_was_written_is_noticed(
     store: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, before, real = planned(store), store.read_bytes(), Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: real(path)[: -1 if path.suffix == ".tmp" else None])
+    class Forgetful(io.BufferedRandom):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size)[:-1]
+
+    plan, before, real = planned(store), store.read_bytes(), os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda at, mode: Forgetful(io.FileIO(at, "r+")) if "+" in mode else real(at, mode))
     with pytest.raises(NotWritable, match="does not give back what was written to it; the keystore is as it was"):
         go(plan, journal)
     assert (store.read_bytes(), others(store)) == (before, [])

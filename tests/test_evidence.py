@@ -138,8 +138,9 @@ def test_a_disk_that_is_full_is_said_and_the_journal_stays(folder: Path, monkeyp
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    assert "No space left on device; the journal is as it was" in said(lambda: kit.write_record(folder))
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", full)
+        assert "No space left on device; the journal is as it was" in said(lambda: kit.write_record(folder))
     assert (folder / "journal.jsonl").read_bytes() == before
 
 

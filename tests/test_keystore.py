@@ -213,7 +213,7 @@ def test_what_cannot_be_opened_is_unreadable(tmp_path: Path, open_folder: Path) 
     assert (
         as_nobody(lambda: read_keystore(store)) == f"UnreadableKeystore: {store}: the keystore cannot be read: Permission denied"
     )
-    with pytest.raises(UnreadableKeystore, match="more than 64 MB"):
+    with pytest.raises(UnreadableKeystore, match="cannot be read: it is no regular file"):
         read_keystore("/dev/zero")
 
 
