@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import stat
@@ -40,8 +41,8 @@ NEW_FOLDER_MODE = 0o755
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock beside the file for as long as the context lasts, its folder made if need be.
 
-    The lock file stays; the lock itself ends with its process, however that ends. Raises KeystoreLocked after half a minute, and
-    NotWritable.
+    The lock file stays; the lock itself ends with its process, however that ends. What a change that was killed had prepared is
+    cleared away: who holds the lock prepares, and nobody else. Raises KeystoreLocked after half a minute, and NotWritable.
     """
     name = path.parent / f".{path.name}.lock"
     lock = FileLock(name, timeout=LOCK_PATIENCE)
@@ -56,6 +57,9 @@ def locked(path: Path) -> Iterator[None]:
             f"{path}: this user may not write its folder, or the lock file in it: {error.strerror or error}"
         ) from None
     try:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+            with contextlib.suppress(OSError):
+                left.unlink()
         yield
     finally:
         lock.release()

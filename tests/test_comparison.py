@@ -80,7 +80,8 @@ def test_a_missing_store_counts_as_empty() -> None:
 
 def test_a_store_as_a_record_tells_of_it_compares_with_the_live_one(journal: Journal) -> None:
     live = snapshot_of({"a": ROOT.der, "b": NEW.der})
-    journal.keep(applied(plan_import(snapshot_of({"a": ROOT.der, "c": LEAF.der}), [NEW.der], purpose="")))
+    plan = plan_import(snapshot_of({"a": ROOT.der, "c": LEAF.der}), [NEW.der], purpose="")
+    journal.keep_all((plan, applied(plan)))
     then = read_record(journal.path.parent).change().plan.snapshot
     assert told_of(then, live) == [
         *(("only in one", ("c",), ()), ("only in the other", (), ("b",)), ("in both", ("a",), ("a",))),

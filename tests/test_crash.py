@@ -86,6 +86,7 @@ def test_killed_at_each_dealing_with_files(name: str, tmp_path: Path, *, elsewhe
         seen.add((steps(journal)[-1]["state"] if steps(journal) else None, new))
         go(planned(plan.keystore, ROOT.der), Journal(journal))
         assert ROOT.der in read_keystore(plan.keystore).anchors
+        assert list(plan.keystore.parent.glob(".*.tmp")) == []
         if not died:
             break
     assert seen >= {(None, False), ("confirmed", False), ("prepared", False), ("prepared", True), ("applied", True)}
