@@ -210,13 +210,18 @@ def _actions(plan: Plan) -> list[Part]:
     caption = f"What will change: {_in_short(plan)}" if plan.changes else "Nothing will change"
     if len(plan.actions) <= FOLDED_FROM:
         return [Table(caption, head, tuple(map(_action_row, plan.actions)))]
-    routine = [a for a in plan.actions if a.kind is ActionKind.KEEP or a.alias.startswith(RUNTIME_PREFIX)]
-    chosen = tuple(_action_row(action) for action in plan.actions if action not in routine)
+    routine = [action for action in plan.actions if _is_routine(action)]
+    chosen = tuple(_action_row(action) for action in plan.actions if not _is_routine(action))
     folded = Details(
         f"{count(len(routine), 'more action')}: CAs of the runtime, and what stays",
         (Table("", head, tuple(map(_action_row, routine))),),
     )
-    return [Table(caption, head, chosen), *([folded] if routine else [])]
+    shown: Part = Table(caption, head, chosen) if chosen else Note(Tone.INFO, caption)
+    return [shown, *([folded] if routine else [])]
+
+
+def _is_routine(action: Action) -> bool:
+    return action.kind is ActionKind.KEEP or action.alias.startswith(RUNTIME_PREFIX)
 
 
 def _action_row(action: Action) -> tuple[Cell, ...]:
@@ -244,7 +249,8 @@ def _in_words(store: Snapshot) -> str:
 
 
 def _adds(plan: Plan) -> bool:
-    return plan.backup is None and any(action.kind is ActionKind.ADD for action in plan.actions)
+    """Tell whether it adds what somebody has to vouch for; the runtime's own CAs are none of that."""
+    return plan.backup is None and any(a.kind is ActionKind.ADD and not a.alias.startswith(RUNTIME_PREFIX) for a in plan.actions)
 
 
 def _commands(commands: Iterable[str]) -> Code:

@@ -201,6 +201,10 @@ def test_of_a_long_plan_what_is_routine_is_folded() -> None:
     assert "What will change: 21 add · 1 keep" in text
     assert "21 more actions: CAs of the runtime, and what stays" in text
     assert text.index(kit.suggest_alias(NEW.der)) < text.index("21 more actions") < text.index(runtime_alias(cas["ca0"]))
+    assert "compare the SHA-256 with the reference" in text
+    alone = said(kit.show(kit.plan_superset(snapshot_of({}), snapshot_of(cas | {"x": ROOT.der}, path=CACERTS), purpose="")))
+    assert "What will change: 21 add 21 more actions" in " ".join(alone.split())
+    assert "compare the SHA-256" not in alone
 
 
 def test_several_plans_are_shown_together_each_with_its_id() -> None:
