@@ -12,7 +12,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 LARGEST = 1_000_000
-NEEDED = ("py.typed", "java/Anchors.java", "java/Anchors.class", "java/JvmVerdicts.java", "java/JvmVerdicts.class")
+JAVA = ("Anchors.java", "Anchors.class", "JvmVerdicts.java", "JvmVerdicts.class", "JvmVerdicts$Session.class")
+NEEDED = ("py.typed", *(f"java/{name}" for name in JAVA))
 PACKAGE = "allegra_tls_kit/"
 
 
@@ -50,7 +51,8 @@ def check(wheel: Path, sdist: Path) -> None:
     cells = [cell for name in files if name.endswith(".ipynb") for cell in json.loads(files[name])["cells"]]
     require("the notebooks have no outputs", [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")])
     here = [str(folder).encode() for folder in (Path.cwd(), wheel.parents[1])]
-    require("no path of this machine", [name for name, data in (files | members).items() if any(path in data for path in here)])
+    every = (*files.items(), *members.items())
+    require("no path of this machine", [name for name, data in every if any(path in data for path in here)])
 
     metadata = Parser().parsestr(information["METADATA"].decode())
     version, extras = metadata["Version"], metadata.get_all("Provides-Extra", [])

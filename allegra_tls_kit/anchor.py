@@ -89,9 +89,8 @@ def next_step(diagnosis: Diagnosis) -> str:
     at_server = next((finding for finding in errors if finding.code not in _CURED_BY_IMPORT), None)
     if at_server is not None:
         return f"no import cures this: {at_server.detail}"
-    if candidates:
-        return f"{errors[0].detail}; as a stopgap the {candidates[0].role} can be imported: {candidates[0].consequence}"
-    return errors[0].detail
+    stopgaps = [f"; as a stopgap the {each.role} can be imported: {each.consequence}" for each in candidates[:1]]
+    return errors[0].detail + "".join(stopgaps)
 
 
 def _with_anchor(diagnosis: Diagnosis, der: bytes) -> Diagnosis:

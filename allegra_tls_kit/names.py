@@ -184,6 +184,6 @@ def _is_mailbox_of(text: str, base: str) -> bool:
 
 
 def _is_address_in(value: object, subtree: object) -> bool:
-    if not isinstance(subtree, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return value == subtree
-    return isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address) and value in subtree
+    """Tell whether an address lies in a network; of anything else that stands in these places nothing lies in anything."""
+    networks, addresses = ipaddress.IPv4Network | ipaddress.IPv6Network, ipaddress.IPv4Address | ipaddress.IPv6Address
+    return isinstance(subtree, networks) and isinstance(value, addresses) and value in subtree

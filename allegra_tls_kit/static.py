@@ -197,9 +197,9 @@ def _html(part: Part, *, page: bool = False) -> str:
             return f'<pre style="{_FIXED};white-space:pre-wrap;margin:4px 0">{html.escape(text)}</pre>'
         case Table():
             return _html_table(part, scrolls=len(part.rows) > LONG_TABLE and not page)
-        case Details(summary, parts):
-            inner = "".join(_html(inner, page=page) for inner in parts)
-            return f"<details{' open' if page else ''}><summary>{html.escape(summary)}</summary>{inner}</details>"
+        case _:
+            inner = "".join(_html(inner, page=page) for inner in part.parts)
+            return f"<details{' open' if page else ''}><summary>{html.escape(part.summary)}</summary>{inner}</details>"
 
 
 def _html_table(part: Table, *, scrolls: bool) -> str:
@@ -257,8 +257,8 @@ def _markdown(part: Part) -> list[str]:
         case Table(caption, head, rows):
             cells = (tuple(_markdown_cell(cell) for cell in row) for row in rows)
             return [*_bold(caption), "\n".join(table(tuple(inert(name) for name in head), cells))]
-        case Details(summary, parts):
-            return [*_bold(summary), *(block for inner in parts for block in _markdown(inner))]
+        case _:
+            return [*_bold(part.summary), *(block for inner in part.parts for block in _markdown(inner))]
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -291,8 +291,8 @@ def _text(part: Part) -> str:
             return textwrap.indent(text, "    ")
         case Table(caption, head, rows):
             return _text_table(caption, head, [[_word(cell) for cell in row] for row in rows])
-        case Details(summary, parts):
-            return "\n".join([f"{summary}:", *(textwrap.indent(_text(inner), "  ") for inner in parts)])
+        case _:
+            return "\n".join([f"{part.summary}:", *(textwrap.indent(_text(inner), "  ") for inner in part.parts)])
 
 
 def _word(cell: Cell) -> str:

@@ -78,18 +78,14 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     """The address that the log tells, which the server does before it listens there."""
     deadline = time.monotonic() + 60
-    where = re.compile(r"http://127\.0\.0\.1:([1-9]\d*)(?=/lab/tree/00_start_here\.ipynb\?token=)")
-    while not ((found := where.search(log.read_text())) and _listens(int(found[1]))):
+    while True:
+        if found := re.search(r"http://127\.0\.0\.1:([1-9]\d*)(?=/lab/tree/00_start_here\.ipynb\?token=)", log.read_text()):
+            with suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(found[1]))).close()
+                return found[0]
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
-    return found[0]
-
-
-def _listens(port: int) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=10):
-        return True
-    return False
 
 
 @contextmanager

@@ -142,6 +142,8 @@ def constraints() -> Iterator[Scenario]:
             since = LEADING_PERIOD if " ." in limit else {}
             yield Scenario(f"{limit}, {what}", [issue(subject, middle, extensions=extensions), middle], [ROOT], since=since)
     first = issue("First CA", ROOT, ca=True, critical=[_permitted(dns("example.com"))])
+    nameless = issue(x509.Name([]), first, critical=[alternatives(HOST)])
+    yield Scenario("permitted above a subject without a name", [nameless, first], [ROOT])
     for name, subject in (("a host", "subca"), ("two words", "Sub CA")):
         second = issue(subject, first, ca=True)
         yield Scenario(f"permitted above an intermediate that is called like {name}", [leaf(second), second, first], [ROOT])

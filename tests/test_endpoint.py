@@ -253,3 +253,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         file.truncate(16 * 1024 * 1024 + 1)
     with pytest.raises(EndpointError, match="cannot be read: more than 16 MB"):
         read_endpoints(tmp_path / "endless.txt")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"), [("MOST_ENDPOINTS", 2, "more than 2 endpoints"), ("LONGEST_LINE", 20, "line 2: longer than")]
+)
+def test_a_list_without_end_is_refused(limit: str, value: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"allegra_tls_kit.endpoint.{limit}", value)
+    with pytest.raises(EndpointError, match=said):
+        parse_endpoints("imaps://a.example\nimaps://b.example.example\nimaps://c.example\nimaps://d.example\n", "servers.txt")

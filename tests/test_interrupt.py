@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FOREVER = 600.0
 
 SCRIPT = """
-import json, sys, allegra_tls_kit as kit
+import json, signal, sys, allegra_tls_kit as kit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests in the background has it ignored
 from concurrent.futures import ThreadPoolExecutor
 def say(progress):
     if progress.done == 20:

@@ -15,7 +15,18 @@ from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import UnreadableKeystore, WouldLose, WrongPassword
 from allegra_tls_kit.pkcs12_encryption import decrypt, encrypt_like
 from tests.changing import go
-from tests.keystore_bytes import TWICE, from_cryptography, inside, read, replaced, rewrite, sealed_with_pbmac1, shown, unsealed
+from tests.keystore_bytes import (
+    AT,
+    TWICE,
+    from_cryptography,
+    inside,
+    read,
+    replaced,
+    rewrite,
+    sealed_with_pbmac1,
+    shown,
+    unsealed,
+)
 from tests.stores import HELD, NEW, PASSWORD, ROOT, TRUSTED
 
 if TYPE_CHECKING:
@@ -260,3 +271,52 @@ def test_one_part_that_is_there_many_times_is_not_opened_as_often(stores: Stores
     many = replaced(content.raw, safe.raw, ber.encode(ber.OCTET_STRING, ber.encode(ber.SEQUENCE, parts)))
     with pytest.raises(UnreadableKeystore, match="more than 10 encrypted parts"):
         read(ber.encode(ber.SEQUENCE, version.raw, many), PASSWORD)
+
+
+SEALED, SUPER = (
+    f"{name}".encode() for name in ("com.sun.crypto.provider.SealedObjectForKeyProtector", "javax.crypto.SealedObject")
+)
+
+
+def altered(data: bytes, name: bytes, behind: int, value: int) -> bytes:
+    """Another byte so many behind the name of a class in a serialised secret key."""
+    place = data.index(name) + len(name) + behind
+    return data[:place] + bytes([value]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "behind", "value", "said"),
+    [
+        (SEALED, 8, 3, "a class that writes itself in its own way"),
+        (SEALED, 11, 0, "a class with annotations"),
+        (SUPER, 11, ord("I"), "a class that is not read here"),
+    ],
+)
+def test_a_secret_key_that_is_serialised_otherwise_is_refused(
+    name: bytes, behind: int, value: int, said: str, stores: Stores
+) -> None:
+    data = (stores.folder / "keys.jceks").read_bytes()
+    with pytest.raises(UnreadableKeystore, match=said):
+        read(altered(data, name, behind, value))
+
+
+def test_a_date_beyond_all_calendars_is_none_and_an_entry_of_no_kind_is_refused() -> None:
+    data = rewrite(None, {"a": ROOT.der})
+    milliseconds = int(AT.timestamp() * 1000).to_bytes(8, "big")
+    assert read(data.replace(milliseconds, b"\x7f" + b"\xff" * 7)).entries[0].created is None
+    with pytest.raises(UnreadableKeystore, match="an entry of kind 9"):
+        read(data[:15] + b"\x09" + data[16:])
+
+
+def test_a_part_that_is_encrypted_in_another_way_is_refused_and_so_are_many(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = unsealed((stores.folder / "aes.p12").read_bytes())
+    with pytest.raises(UnreadableKeystore, match="encrypted in a way that is not read here"):
+        read(data.replace(bytes.fromhex("2a864886f70d01050c"), bytes.fromhex("2a864886f70d01050a")), PASSWORD)
+    monkeypatch.setattr("allegra_tls_kit.pkcs12_format.MOST_ITERATIONS", 1)
+    with pytest.raises(UnreadableKeystore, match="more than the 1 that are waited for"):
+        read(data, PASSWORD)
+    monkeypatch.setattr("allegra_tls_kit.pkcs12_format.MOST_ENCRYPTED_PARTS", 0)
+    with pytest.raises(UnreadableKeystore, match="more than 0 encrypted parts"):
+        read(data, PASSWORD)

@@ -133,6 +133,13 @@ def test_odd_but_decent_servers_come_to_tls_too(protocol: Protocol, said: bytes)
         (LDAP, ldap(80), StartTlsRefused, "starttls", r"result \(80\)"),
         (
             LDAP,
+            ldap(10, b"", ber.encode(0xA3, ber.encode(4, b"ldap://x"))),
+            StartTlsRefused,
+            "starttls",
+            r"referral \(10\) '', see 'ldap://x'",
+        ),
+        (
+            LDAP,
             ldap(52, b"x\n", NOTICE, number=0),
             ServiceRefused,
             "starttls",

@@ -58,3 +58,10 @@ def test_importing_the_package_loads_nothing_slow() -> None:
     loaded = set(json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout))
     assert "allegra_tls_kit.plan" in loaded
     assert loaded & SLOW == set()
+
+
+def test_a_notebook_shows_an_error_of_the_kit_as_a_sentence() -> None:
+    assert kit.KitError("what, and what to do")._render_traceback_() == ["KitError: what, and what to do"]
+    stopped = kit.Interrupted.after(1, 2, ())._render_traceback_()
+    assert stopped[0] == "Interrupted: stopped by hand when 1 of 2 servers were done"
+    assert "sys.last_value.results" in stopped[1]

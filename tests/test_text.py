@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allegra_tls_kit.text import SHOWN_CHARACTERS, SHOWN_LINES, count, lines_of, listed, shows_itself, slug, visible
+from allegra_tls_kit.text import SHOWN_CHARACTERS, SHOWN_LINES, count, is_device, lines_of, listed, shows_itself, slug, visible
 from tests.hostile import UNSEEN
 
 
@@ -97,3 +97,10 @@ def test_of_a_long_block_the_first_lines_are_shown_and_how_many_there_are() -> N
 def test_a_number_agrees_with_its_noun() -> None:
     said = [count(1, "entry"), count(2, "entry"), count(0, "server"), count(12345, "line"), count(2, "day"), count(1, "day")]
     assert said == ["1 entry", "2 entries", "0 servers", "12,345 lines", "2 days", "1 day"]
+
+
+@pytest.mark.parametrize(
+    ("name", "device"), [("CON", True), ("nul.ks", True), ("com1.example.com.ks", True), ("console.ks", False)]
+)
+def test_a_file_that_windows_would_take_for_a_device_is_known(name: str, *, device: bool) -> None:
+    assert is_device(name) is device
