@@ -290,6 +290,7 @@ def altered(data: bytes, name: bytes, behind: int, value: int) -> bytes:
         (SEALED, 8, 3, "a class that writes itself in its own way"),
         (SEALED, 11, 0, "a class with annotations"),
         (SUPER, 11, ord("I"), "a class that is not read here"),
+        (SUPER, 27, 0, "a secret key that holds what is not read here"),
     ],
 )
 def test_a_secret_key_that_is_serialised_otherwise_is_refused(
