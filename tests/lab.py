@@ -201,9 +201,9 @@ class Notebook(Window):
         self.menu("Run", "Run All Cells")
 
     def answer(self, question: str, text: str) -> None:
-        """Write into the field in which a cell asks, and press Enter."""
+        """Write into the field in which a cell asks, and press Enter; a cell above may still show the one that was answered."""
         box = self.shown.locator(".jp-Stdin").filter(has_text=question)
-        self.click(box.locator("input[type=password]"))
+        self.click(box.locator("input[type=password]").last)
         self.write(text)
         self.press("Enter")
 
