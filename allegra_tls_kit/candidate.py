@@ -59,4 +59,4 @@ def _restored(backup: Snapshot) -> Candidate:
 
 def _candidate(data: bytes, read: Snapshot) -> Candidate:
     anchors = frozenset(entry.sha256 for entry in read.entries if entry.anchor and entry.sha256)
-    return Candidate(data, hashlib.sha256(data).hexdigest(), read.store_type, anchors)
+    return Candidate(data, read.sha256 or "", read.store_type, anchors)

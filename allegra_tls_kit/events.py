@@ -69,7 +69,13 @@ def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     raise TypeError(f"a {type(value).__name__} has no place in a journal")
 
 
-def _fields(value: Any, **instead: str) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+def _entry(entry: Entry) -> dict[str, Any]:
+    """Return an entry without its certificate: a cacerts holds 150 of them that are nobody's news."""
+    kind, content = entry.kind, entry.content
+    return {"alias": entry.alias, "kind": kind, "sha256": entry.sha256, "content": content, "anchor": entry.anchor}
+
+
+def _fields(value: Any, **instead: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
     """Return the fields in their plain form, or what is given instead."""
     names = [field.name for field in dataclasses.fields(value)]
     return {name: instead[name] if name in instead else plain(getattr(value, name)) for name in names}
@@ -78,9 +84,8 @@ def _fields(value: Any, **instead: str) -> dict[str, Any]:  # noqa: ANN401 - any
 _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Plan, lambda plan: _fields(plan) | {"id": plan.id, "keytool_commands": list(plan.keytool_commands())}),
     (Applied, lambda applied: _fields(applied, plan=applied.plan.id)),  # the plan stands in the journal before it
-    (Snapshot, lambda snapshot: _fields(snapshot) | {"anchors": len(snapshot.anchors)}),
-    # Without the certificate: a cacerts holds 150 of them that are nobody's news.
-    (Entry, lambda e: {"alias": e.alias, "kind": e.kind, "sha256": e.sha256, "content": e.content, "anchor": e.anchor}),
+    (Snapshot, lambda s: _fields(s, entries=[_entry(entry) for entry in s.entries]) | {"anchors": len(s.anchors)}),
+    (Entry, _entry),
     (bytes, lambda data: base64.b64encode(data).decode("ascii")),
     (datetime, datetime.isoformat),
     (PurePath, str),

@@ -12,6 +12,7 @@ import hmac
 import struct
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from allegra_tls_kit import ber
@@ -29,6 +30,8 @@ _WHITENING = b"Mighty Aphrodite"
 _VERSION = 2
 _KEY, _TRUSTED, _SECRET = 1, 2, 3
 _X509 = b"\0\5X.509"
+_TWO_OCTETS = b"\x30\x82"
+"""A SEQUENCE whose length has two octets (X.690, 8.1.3.5)."""
 _START, _HEAD, _SHORT, _NUMBER, _DATE = (struct.Struct(each) for each in (">4sII", ">IH", ">H", ">I", ">Q"))
 _BEFORE_CERTIFICATE = struct.Struct(">7sI")
 _SERIALIZED_OBJECT = b"\xac\xed\0\5s"
@@ -101,6 +104,7 @@ def _entry(item: _Item, *, seen: bool) -> Entry:
     return Entry(item.alias, EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, seen and bool(chain), created)
 
 
+@lru_cache(maxsize=1024)  # many entries of a store are of one moment
 def _date(milliseconds: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -120,8 +124,6 @@ def _encoded(alias: str, source: str) -> bytes:
 
 def _decoded(raw: bytes) -> str:
     """Return an alias; raises ValueError where Java would not read it."""
-    if raw.isascii():
-        return raw.decode("ascii")
     text = raw.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
     if max(text) > "\uffff":
         raise ValueError("an alias is written in plain UTF-8, which Java does not read")
@@ -162,7 +164,8 @@ def _items(data: bytes) -> tuple[list[_Item], int]:
         start = at
         tag, size = _HEAD.unpack_from(data, at)
         at += _HEAD.size + size
-        name = _decoded(data[at - size : at])
+        raw = data[at - size : at]
+        name = raw.decode("ascii") if raw.isascii() else _decoded(raw)
         (milliseconds,) = _DATE.unpack_from(data, at)
         held, at = _held(data, at + _DATE.size, tag)
         items.append(_Item(name, name.lower(), tag, milliseconds, held, data[start:at]))
@@ -197,7 +200,8 @@ def _certificate(data: bytes, at: int) -> tuple[bytes, int]:
     if kind != _X509 or at + size > len(data):
         raise ValueError("a certificate that is cut short, or of another kind than X.509")
     certificate = data[at : at + size]
-    ber.whole(certificate, ber.SEQUENCE)
+    if certificate[:2] != _TWO_OCTETS or _SHORT.unpack_from(certificate, 2)[0] != size - 4:  # nearly all are of this length
+        ber.whole(certificate, ber.SEQUENCE)
     return certificate, at + size
 
 
