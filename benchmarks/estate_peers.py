@@ -24,7 +24,7 @@ from allegra_tls_kit.demo_ca import SERVER_NAME, Terms, private_authority
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ALL, SOME, ROUNDS = 500, 20, 3
+ALL, FEW, SOME, ROUNDS = 500, 100, 20, 3
 RESULTS = 10_000
 
 
@@ -40,11 +40,12 @@ class Peer:
 def peers(asked: Sequence[kit.Endpoint], folder: Path) -> list[Peer]:
     """Return the tools; some take many servers at once, some have to be started for each."""
     targets = [f"{endpoint.host}:{endpoint.port}" for endpoint in asked]
-    listed, urls = folder / "hosts", folder / "urls"
+    few, listed, urls = (folder / name for name in ("few", "hosts", "urls"))
+    few.write_text("\n".join(endpoint.host for endpoint in asked[:FEW]), "ascii")
     listed.write_text("\n".join(endpoint.host for endpoint in asked), "ascii")
     urls.write_text("".join(f'url = "https://{target}/"\noutput = "/dev/null"\n' for target in targets), "ascii")
     openssl = ["openssl", "s_client", "-showcerts", "-servername", SERVER_NAME, "-connect"]
-    nmap = ["nmap", "-n", "-Pn", "-p", str(asked[0].port), "--script", "+ssl-cert", "-iL", str(listed)]
+    nmap = ["nmap", "-n", "-Pn", "-p", str(asked[0].port), "--script", "+ssl-cert", "-iL"]
     curl = ["curl", "-s", "-k", "-Z", "--parallel-max", str(IN_FLIGHT), "-K", str(urls)]
     return [
         Peer("openssl s_client, one start each", SOME, [[*openssl, target] for target in targets[:SOME]]),
@@ -52,7 +53,8 @@ def peers(asked: Sequence[kit.Endpoint], folder: Path) -> list[Peer]:
             "keytool -printcert, one start each", SOME, [["keytool", "-printcert", "-sslserver", each] for each in targets[:SOME]]
         ),
         Peer("sslyze --certinfo", SOME, [["sslyze", "--certinfo", *targets[:SOME]]]),
-        Peer("nmap --script ssl-cert", ALL, [nmap]),
+        Peer(f"nmap --script ssl-cert, {FEW} servers", FEW, [[*nmap, str(few)]]),
+        Peer(f"nmap --script ssl-cert, {ALL} servers", ALL, [[*nmap, str(listed)]]),
         Peer(f"curl -Z, {IN_FLIGHT} at once, no certificate", ALL, [curl]),
     ]
 

@@ -67,9 +67,11 @@ def keytool(store: Path, certificates: Sequence[Path]) -> None:
 
 
 def copies(base: Path) -> Iterator[Path]:
-    """Give a copy of a store for each round, made before its time is taken."""
+    """Give a copy of a store for each round, made, and through to the disk, before its time is taken."""
     folder = Path(tempfile.mkdtemp(dir=base.parent))
-    return iter([shutil.copyfile(base, folder / f"{number}{base.suffix}") for number in range(ROUNDS)])
+    made = [shutil.copyfile(base, folder / f"{number}{base.suffix}") for number in range(ROUNDS)]
+    os.sync()
+    return iter(made)
 
 
 def measure_imports(folder: Path) -> None:
