@@ -51,6 +51,7 @@ from allegra_tls_kit.plan import (
 )
 from allegra_tls_kit.probe import probe, probe_all, probe_zones
 from allegra_tls_kit.report import show, show_candidates, show_explanations, show_matrix, show_server, show_survey
+from allegra_tls_kit.report_upkeep import show_review
 from allegra_tls_kit.survey import Interrupted, Probe, ProbeFailure, Progress, Zoned, judge, merged
 from allegra_tls_kit.trust import Diagnosis, Finding, FindingCode, Severity, diagnose
 
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from allegra_tls_kit.report_frame import show_expiry, show_frame
     from allegra_tls_kit.report_record import show_records
     from allegra_tls_kit.report_store import show_plan, show_plans
-    from allegra_tls_kit.report_upkeep import show_review
     from allegra_tls_kit.risk import Reach
     from allegra_tls_kit.runbook import dated_copy, run_notebook, templates
     from allegra_tls_kit.several import Plans, StorePlan, plan_for
@@ -294,7 +294,6 @@ _LOADED_LATER = {
     "show_plan": "report_store",
     "show_plans": "report_store",
     "show_records": "report_record",
-    "show_review": "report_upkeep",
     "survey_frame": "tables",
     "system_commands": "system_store",
     "templates": "runbook",

@@ -65,3 +65,8 @@ def test_a_notebook_shows_an_error_of_the_kit_as_a_sentence() -> None:
     stopped = kit.Interrupted.after(1, 2, ())._render_traceback_()
     assert stopped[0] == "Interrupted: stopped by hand when 1 of 2 servers were done"
     assert "sys.last_value.results" in stopped[1]
+
+
+def test_show_knows_every_picture_as_soon_as_the_package_is_imported() -> None:
+    code = "import allegra_tls_kit as kit; assert kit.show.dispatch(kit.Review) is not kit.show.dispatch(object)"
+    subprocess.run([sys.executable, "-c", code], check=True)
