@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 
 from allegra_tls_kit import keystore
 from allegra_tls_kit.access import Access, access, user_of
-from allegra_tls_kit.certificate import load
 from allegra_tls_kit.endpoint import Protocol, Security
-from allegra_tls_kit.errors import CertificateError, KeystoreError
+from allegra_tls_kit.errors import KeystoreError
 from allegra_tls_kit.files import read_keystore_bytes
 from allegra_tls_kit.java_home import is_file, is_folder, trust_file
-from allegra_tls_kit.keystore import Snapshot, StoreType
+from allegra_tls_kit.keystore import Snapshot, StoreType, no_certificate_in
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 from allegra_tls_kit.text import count, visible
 
@@ -118,7 +117,7 @@ def treatment_of(snapshot: Snapshot) -> Treatment:
     """Tell what Java makes of a store that was read without a password."""
     if not snapshot.exists:
         return Treatment.PASSED_OVER
-    if snapshot.store_type is StoreType.JCEKS or _unreadable_alias(snapshot) is not None:
+    if snapshot.store_type is StoreType.JCEKS or no_certificate_in(snapshot) is not None:
         return Treatment.REFUSED
     return Treatment.READ if snapshot.anchors else Treatment.EMPTY
 
@@ -275,21 +274,11 @@ def _opened(path: Path) -> tuple[Treatment, Snapshot | None, list[GroundedStatem
         return Treatment.REFUSED, None, [_disk(str(error)), _measured(_REFUSED)]
     treatment = treatment_of(snapshot)
     if treatment is Treatment.REFUSED:
-        alias = _unreadable_alias(snapshot)
+        alias = no_certificate_in(snapshot)
         bad = "JCEKS, which Java reads only if it is told" if alias is None else f"entry {visible(alias)!r} is no certificate"
         return treatment, snapshot, [_disk(bad), _measured(_REFUSED)]
     trusted = f"with it Java trusts {count(len(snapshot.anchors), 'certificate')} and no others"
     return treatment, snapshot, [_measured(text) for text in (*snapshot.notes, *([trusted] if snapshot.anchors else []))]
-
-
-def _unreadable_alias(snapshot: Snapshot) -> str | None:
-    for entry in snapshot.entries:
-        try:
-            if entry.certificate is not None:
-                load(entry.certificate)
-        except CertificateError:
-            return entry.alias
-    return None
 
 
 def _place(path: Path) -> Iterator[GroundedStatement]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit import jks_format, pkcs12_format
+from allegra_tls_kit.certificate import load
 from allegra_tls_kit.entry import Edit, Entry, EntryKind, StoreType, store_type_of
-from allegra_tls_kit.errors import WouldLose, WrongPassword
+from allegra_tls_kit.errors import CertificateError, WouldLose, WrongPassword
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ class Snapshot:
         wanted = alias.lower()
         found = [entry for entry in self.entries if entry.alias == wanted]
         return next((entry for entry in found if entry.anchor), found[-1] if found else None)
+
+
+def no_certificate_in(snapshot: Snapshot) -> str | None:
+    """Return the alias of the first entry whose certificate cannot be read, so that Java loads nothing of the store; or None."""
+    for entry in snapshot.entries:
+        try:
+            if entry.certificate is not None:
+                load(entry.certificate)
+        except CertificateError:
+            return entry.alias
+    return None
 
 
 def read(data: bytes | None, path: Path, password: str | None = None) -> Snapshot:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import load
 from allegra_tls_kit.errors import CertificateError, PlanRefused
-from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot
+from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, no_certificate_in
 from allegra_tls_kit.plan import ALIAS_PREFIX, Action, ActionKind, Plan, import_action, require_read, suggest_alias
 from allegra_tls_kit.text import visible
 
@@ -92,14 +91,9 @@ def _require_source(cacerts: Snapshot) -> None:
     """Refuse a source by which the store would lose what it has, or that Java itself does not load."""
     if not cacerts.anchors:
         raise PlanRefused(f"{cacerts.path}: Java finds nothing to trust in it, so there is nothing to copy; name its cacerts")
-    for entry in cacerts.entries:
-        try:
-            if entry.certificate is not None:
-                load(entry.certificate)
-        except CertificateError:
-            raise PlanRefused(
-                f"{cacerts.path}: {visible(entry.alias)} is no certificate, and Java loads no such store; look at it first"
-            ) from None
+    alias = no_certificate_in(cacerts)
+    if alias is not None:
+        raise PlanRefused(f"{cacerts.path}: {visible(alias)} is no certificate, and Java loads no such store; look at it first")
 
 
 def _outdated(snapshot: Snapshot, wanted: set[bytes], source: str) -> Iterator[Action]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import anchor_candidates, next_step
-from allegra_tls_kit.certificate import load, sha256_of
+from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import CertificateError
-from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType
+from allegra_tls_kit.keystore import Entry, EntryKind, Snapshot, StoreType, no_certificate_in
 from allegra_tls_kit.names import DistinguishedName
 from allegra_tls_kit.plan import ALIAS_PREFIX, ActionKind
 from allegra_tls_kit.reading import Reading, read, signed
@@ -256,13 +256,12 @@ def _fault(snapshot: Snapshot) -> str:
         return "the file does not exist, and Java reads the cacerts of its runtime"
     if snapshot.store_type is StoreType.JCEKS:
         return "it is JCEKS, which Java does not read as a truststore"
-    for entry in snapshot.entries:
-        try:
-            if entry.certificate is not None:
-                load(entry.certificate)
-        except CertificateError:
-            return f"entry {visible(entry.alias, LONGEST_ALIAS)} holds what is no certificate, and Java loads no such store"
-    return ""
+    alias = no_certificate_in(snapshot)
+    return (
+        ""
+        if alias is None
+        else f"entry {visible(alias, LONGEST_ALIAS)} holds what is no certificate, and Java loads no such store"
+    )
 
 
 def _obstacle(snapshot: Snapshot, looks: Sequence[_Look]) -> str:
