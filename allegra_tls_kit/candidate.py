@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit import keystore
+from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import PlanRefused
 from allegra_tls_kit.files import read_keystore_bytes
-from allegra_tls_kit.keystore import Edit, Snapshot, StoreType
+from allegra_tls_kit.keystore import Edit, Snapshot
 from allegra_tls_kit.plan import ActionKind, Plan, differences, simulate
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """New bytes, their SHA-256, their format, and the SHA-256 of each certificate that Java finds in them by our reading."""
+    """New bytes, and what they read back as."""
 
     data: bytes = field(repr=False)
-    sha256: str
-    store_type: StoreType
-    anchors: frozenset[str] = field(repr=False)
+    read: Snapshot
+
+    @property
+    def anchors(self) -> frozenset[str]:
+        """The SHA-256 of each certificate that Java finds in them by our reading."""
+        return frozenset(map(sha256_of, self.read.anchors))
 
 
 def candidate(plan: Plan, data: bytes | None, target: Path, password: str, at: datetime) -> Candidate:
@@ -42,7 +46,7 @@ def candidate(plan: Plan, data: bytes | None, target: Path, password: str, at: d
     wrong = differences(simulate(plan), read.entries)
     if wrong:
         raise PlanRefused(f"{target}: the prepared store does not read back as planned ({', '.join(wrong[:5])}); not used")
-    return _candidate(made, read)
+    return Candidate(made, read)
 
 
 def _restored(backup: Snapshot) -> Candidate:
@@ -54,9 +58,4 @@ def _restored(backup: Snapshot) -> Candidate:
             f"{backup.path}: the backup was {backup.sha256} when the restore was planned and is {found} now; "
             "look what became of it"
         )
-    return _candidate(data, backup)
-
-
-def _candidate(data: bytes, read: Snapshot) -> Candidate:
-    anchors = frozenset(entry.sha256 for entry in read.entries if entry.anchor and entry.sha256)
-    return Candidate(data, read.sha256 or "", read.store_type, anchors)
+    return Candidate(data, backup)

@@ -22,7 +22,7 @@ from allegra_tls_kit.attributes import (
     require_own_root,
     require_replaceable,
 )
-from allegra_tls_kit.candidate import candidate
+from allegra_tls_kit.candidate import Candidate, candidate
 from allegra_tls_kit.effective import effective_truststores
 from allegra_tls_kit.errors import (
     JavaError,
@@ -140,15 +140,13 @@ class _Change:
         self._backup_folder = backup_folder or self._target.parent
         self._at = datetime.now(UTC)
         self._backup: Path | None = None
-        self._new: str | None = None
+        self._new: Candidate | None = None
         self._swapping = self._in_place = False
 
     def made(self) -> Applied:
         try:
             before = self._plan.snapshot.sha256
-            self._journal.keep_all(
-                (self._plan, self._reached(ApplyState.CONFIRMED, before, f"plan {self._plan.id} is confirmed"))
-            )
+            self._journal.intend(self._plan, self._reached(ApplyState.CONFIRMED, before, f"plan {self._plan.id} is confirmed"))
             self._password = _given(self._source, f"Password of {self._plan.keystore.name}")
             require_own_root(self._plan.keystore)
             require_no_loose_link(self._plan.keystore)
@@ -177,17 +175,19 @@ class _Change:
         if self._plan.removes_store:
             self._keep_backup(data, like)
             self._step(ApplyState.PREPARED, None, "the store is removed; the backup is what it was")
-            self._swap(lambda: swap.take_away(self._target))
+            self._swap(data, lambda: swap.take_away(self._target))
             return self._finished("removed")
         new = candidate(self._plan, data, self._target, self._password, self._at)
         model = like or (attributes_of(self._plan.backup.path) if self._plan.backup else None)
         with swap.prepared(self._target, new.data, model) as prepared:
             said = testimony(self._witness, prepared, self._target, new)
             self._keep_backup(data, like)
-            self._new = new.sha256
-            self._step(ApplyState.PREPARED, new.sha256, f"{prepared.name} holds the new store and reads back as planned; {said}")
+            self._new = new
+            self._step(
+                ApplyState.PREPARED, new.read.sha256, f"{prepared.name} holds the new store and reads back as planned; {said}"
+            )
             put = swap.put_new if data is None else swap.put_over
-            self._swap(lambda: put(prepared, self._target))
+            self._swap(data, lambda: put(prepared, self._target))
         return self._finished("in place, read back and compared")
 
     def _keep_backup(self, data: bytes | None, like: Attributes | None) -> None:
@@ -196,11 +196,10 @@ class _Change:
             swap.keep_copy(self._target, data, like, copy)
             self._backup = copy
 
-    def _swap(self, put: Callable[[], None]) -> None:
-        """Look at the digest once more and put the new file in place, or take the old one away; look at both again."""
-        before = self._plan.snapshot.sha256
-        with swap.held(self._target) as digest_of_the_old:
-            if digest_of_the_old() != before:
+    def _swap(self, data: bytes | None, put: Callable[[], None]) -> None:
+        """Look at the old file once more and put the new one in place, or take the old one away; look at both again."""
+        with swap.held(self._target, data) as is_as_it_was:
+            if not is_as_it_was():
                 self._refuse_as_stale(read_keystore_bytes(self._target))
             self._require_same_place()
             self._swapping = True
@@ -209,13 +208,13 @@ class _Change:
             except FileExistsError:  # somebody else has made the store
                 self._refuse_as_stale(read_keystore_bytes(self._target))
             self._in_place = True
-            overtaken = digest_of_the_old() != before
+            overtaken = not is_as_it_was()
         swap.sync_folder(self._target.parent)
         if overtaken:
             raise UnexpectedOutcome(
                 "somebody else wrote the old file while it was replaced; what they wrote is lost, say so to them"
             )
-        if _digest(read_keystore_bytes(self._target)) != self._new:
+        if not self._is_as_planned():
             raise UnexpectedOutcome(
                 f"it was replaced as planned and does not hold that now: somebody else wrote it; before it was {self._backup}"
             )
@@ -243,8 +242,11 @@ class _Change:
         """Look at the file itself where need be: over a network a rename can be done and reported as failed."""
         if self._swapping and not self._in_place:
             with contextlib.suppress(OSError, KitError):
-                return _digest(read_keystore_bytes(self._target)) == self._new
+                return self._is_as_planned()
         return self._in_place
+
+    def _is_as_planned(self) -> bool:
+        return read_keystore_bytes(self._target) == (self._new.data if self._new else None)
 
     def _abandon(self, error: BaseException) -> None:
         with contextlib.suppress(JournalError):  # what went wrong first is what has to be said; the digest tells the rest
@@ -255,8 +257,9 @@ class _Change:
             raise NotWritable(f"{self._backup_folder}: there is no such folder for the backup; make it, or leave it out")
 
     def _finished(self, detail: str) -> Applied:
-        applied = Applied(self._plan, self._at, changed=True, sha256=self._new, backup=self._backup)
-        self._journal.keep_all((self._reached(ApplyState.APPLIED, self._new, detail), applied))
+        digest = self._new.read.sha256 if self._new else None
+        applied = Applied(self._plan, self._at, changed=True, sha256=digest, backup=self._backup)
+        self._journal.keep_all((self._reached(ApplyState.APPLIED, digest, detail), applied))
         return applied
 
     def _step(self, state: ApplyState, digest: str | None, detail: str) -> None:

@@ -105,7 +105,7 @@ def event_line(value: object, *, at: datetime, previous: str | None) -> bytes:
         raise TypeError(f"a {type(value).__name__} is no event; keep values of this kit, one by one")
     event = {"at": at.isoformat(), "kind": type(value).__name__, "previous": previous, "value": plain(value)}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return text.encode() if text.isascii() and text.isprintable() else _BEYOND_ASCII.sub(_escaped, text).encode()
+    return text.encode() if text.isascii() and "\x7f" not in text else _BEYOND_ASCII.sub(_escaped, text).encode()
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -118,7 +118,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises OSError, and OverflowError for more than `limit` bytes, which are not read.
     """
     with BufferedReader(open_file(path)) as file:
-        data = file.read(limit + 1)
+        size = min(os.fstat(file.fileno()).st_size, limit)  # asked for the limit at once, it would set as much memory aside
+        data = file.read(size + 1)
+        if len(data) > size:  # it has grown, or its file system tells no size
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise OverflowError(f"more than {limit // (1024 * 1024)} MB")
     return data

@@ -22,6 +22,8 @@ from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from allegra_tls_kit.entry import Edit
 
 LONGEST_ALIAS = 65_535  # bytes, by the two octets of their number
@@ -34,20 +36,21 @@ _TWO_OCTETS = b"\x30\x82"
 """A SEQUENCE whose length has two octets (X.690, 8.1.3.5)."""
 _START, _HEAD, _SHORT, _NUMBER, _DATE = (struct.Struct(each) for each in (">4sII", ">IH", ">H", ">I", ">Q"))
 _BEFORE_CERTIFICATE = struct.Struct(">7sI")
+_SEQUENCE = struct.Struct(">2sH")
 _SERIALIZED_OBJECT = b"\xac\xed\0\5s"
 _NULL, _REFERENCE, _CLASS, _STRING, _ARRAY, _END = b"pqrtux"
 _SERIALIZABLE = 2
 
 
 class _Item(NamedTuple):
-    """One entry: its alias as it stands and as Java compares it, what it holds beside alias and date, and all of it."""
+    """Where in the file an entry stands, and what it holds beside alias and date; the alias as it is and as Java compares it."""
 
     name: str
     alias: str
     tag: int
     milliseconds: int
-    held: tuple[bytes, ...]
-    raw: bytes
+    held: tuple[slice, ...]
+    place: slice
 
 
 def read(data: bytes, source: str, password: str | None) -> Contents:
@@ -55,7 +58,7 @@ def read(data: bytes, source: str, password: str | None) -> Contents:
     items = _taken_apart(data, source, password)
     is_jks = store_type_of(data, source) is StoreType.JKS
     last = {item.name: item for item in items}
-    entries = tuple(_entry(item, seen=is_jks and item.name == item.alias and last[item.name] is item) for item in items)
+    entries = tuple(_entry(item, data, seen=is_jks and item.name == item.alias and last[item.name] is item) for item in items)
     notes = [] if is_jks else ["Java does not read JCEKS as a truststore unless it is told the type; Allegra does not tell it"]
     if any(item.name != item.alias for item in items):
         notes.append("an alias in it has upper-case letters; Java looks for it in lower case and does not find it")
@@ -76,31 +79,35 @@ def rewrite(data: bytes | None, source: str, password: str | None, edit: Edit) -
         )
     require_free((item.alias for item in items), source, edit)
     stamp = _DATE.pack(int(edit.at.timestamp() * 1000))
-    entries = [item.raw for item in items if item.alias not in edit.remove]
+    old = memoryview(data or b"")
+    entries: list[bytes | memoryview] = [old[item.place] for item in items if item.alias not in edit.remove]
     for alias, certificate in edit.add.items():
         name = _encoded(alias.lower(), source)
         before = _BEFORE_CERTIFICATE.pack(_X509, len(certificate))
         entries.append(b"".join((_HEAD.pack(_TRUSTED, len(name)), name, stamp, before, certificate)))
     magic = b"\xfe\xed\xfe\xed" if data is None else data[:4]
-    body = b"".join((_START.pack(magic, _VERSION, len(entries)), *entries))
-    return body + _seal(body, password)
+    entries.insert(0, _START.pack(magic, _VERSION, len(entries)))
+    return b"".join((*entries, _seal(entries, password)))
 
 
 def _collisions(items: list[_Item]) -> str:
     """Return the aliases that more than one entry has, as Java compares them, for showing; nothing where there is none."""
+    if len({item.alias for item in items}) == len(items):
+        return ""
     times = Counter(item.alias for item in items)
-    return "" if len(times) == len(items) else visible(", ".join(alias for alias, number in times.items() if number > 1))
+    return visible(", ".join(alias for alias, number in times.items() if number > 1))
 
 
-def _entry(item: _Item, *, seen: bool) -> Entry:
+def _entry(item: _Item, data: bytes, *, seen: bool) -> Entry:
     created = _date(item.milliseconds)
     if item.tag == _TRUSTED:
-        (certificate,) = item.held
+        certificate = data[item.held[0]]
         return Entry(item.alias, EntryKind.TRUSTED, certificate, sha256_of(certificate), seen, created)
-    content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in item.held)).hexdigest()
+    held = [data[place] for place in item.held]
+    content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in held)).hexdigest()
     if item.tag == _SECRET:
         return Entry(item.alias, EntryKind.SECRET_KEY, None, content, seen, created)
-    _, *chain = item.held
+    _, *chain = held
     return Entry(item.alias, EntryKind.PRIVATE_KEY, chain[0] if chain else None, content, seen and bool(chain), created)
 
 
@@ -140,14 +147,15 @@ def _taken_apart(data: bytes, source: str, password: str | None) -> list[_Item]:
     if password is None:
         return items
     seal = data[end : end + hashlib.sha1(usedforsecurity=False).digest_size]
-    if not hmac.compare_digest(seal, _seal(memoryview(data)[:end], password)):
+    if not hmac.compare_digest(seal, _seal([memoryview(data)[:end]], password)):
         raise WrongPassword(f"{source}: the password is wrong, or the file was altered; check where the password comes from")
     return items
 
 
-def _seal(body: bytes | memoryview, password: str) -> bytes:
+def _seal(body: Sequence[bytes | memoryview], password: str) -> bytes:
     digest = hashlib.sha1(password.encode("utf-16-be", "surrogatepass") + _WHITENING)  # noqa: S324 - the format knows no other
-    digest.update(body)
+    for part in body:
+        digest.update(part)
     return digest.digest()
 
 
@@ -168,49 +176,49 @@ def _items(data: bytes) -> tuple[list[_Item], int]:
         name = raw.decode("ascii") if raw.isascii() else _decoded(raw)
         (milliseconds,) = _DATE.unpack_from(data, at)
         held, at = _held(data, at + _DATE.size, tag)
-        items.append(_Item(name, name.lower(), tag, milliseconds, held, data[start:at]))
+        items.append(_Item(name, name.lower(), tag, milliseconds, held, slice(start, at)))
     return items, at
 
 
-def _held(data: bytes, at: int, tag: int) -> tuple[tuple[bytes, ...], int]:
-    """Return what an entry holds, and where it ends: a certificate, or a key and its chain, or a sealed secret key."""
+def _held(data: bytes, at: int, tag: int) -> tuple[tuple[slice, ...], int]:
+    """Return where an entry's certificate stands, or its key and chain, or its sealed secret key; and where it ends."""
     if tag == _TRUSTED:
-        certificate, at = _certificate(data, at)
-        return (certificate,), at
+        certificate = _certificate(data, at)
+        return (certificate,), certificate.stop
     if tag == _KEY:
-        key, at = _block(data, at)
-        held = [key]
+        held = [_block(data, at)]
+        at = held[0].stop
         (links,) = _NUMBER.unpack_from(data, at)
         if links > LONGEST_CHAIN:
             raise ValueError(f"a chain of {links:,} certificates, more than the {LONGEST_CHAIN} that are read here")
         at += 4
         for _ in range(links):
-            certificate, at = _certificate(data, at)
-            held.append(certificate)
+            held.append(_certificate(data, at))
+            at = held[-1].stop
         return tuple(held), at
     if tag == _SECRET and data[0] == 0xCE:  # noqa: PLR2004 - JCEKS
         end = _after_secret_key(data, at)
-        return (data[at:end],), end
+        return (slice(at, end),), end
     raise ValueError(f"an entry of kind {tag}, which the format does not have")
 
 
-def _certificate(data: bytes, at: int) -> tuple[bytes, int]:
+def _certificate(data: bytes, at: int) -> slice:
     kind, size = _BEFORE_CERTIFICATE.unpack_from(data, at)
     at += _BEFORE_CERTIFICATE.size
-    if kind != _X509 or at + size > len(data):
+    place = slice(at, at + size)
+    if kind != _X509 or place.stop > len(data):
         raise ValueError("a certificate that is cut short, or of another kind than X.509")
-    certificate = data[at : at + size]
-    if certificate[:2] != _TWO_OCTETS or _SHORT.unpack_from(certificate, 2)[0] != size - 4:  # nearly all are of this length
-        ber.whole(certificate, ber.SEQUENCE)
-    return certificate, at + size
+    if _SEQUENCE.unpack_from(data, at) != (_TWO_OCTETS, size - 4):  # nearly all are of this length
+        ber.whole(data[place], ber.SEQUENCE)
+    return place
 
 
-def _block(data: bytes, at: int) -> tuple[bytes, int]:
+def _block(data: bytes, at: int) -> slice:
     (size,) = _NUMBER.unpack_from(data, at)
     end = at + 4 + size
     if end > len(data):
         raise ValueError("a length that goes beyond the end")
-    return data[at + 4 : end], end
+    return slice(at + 4, end)
 
 
 def _after_secret_key(data: bytes, at: int) -> int:
@@ -224,7 +232,7 @@ def _after_secret_key(data: bytes, at: int) -> int:
     for _ in range(fields):
         if data[at] == _ARRAY:
             _, at = _after_class(data, at + 1)
-            _, at = _block(data, at)
+            at = _block(data, at).stop
         else:
             at = _after_text(data, at)
     if at > len(data):

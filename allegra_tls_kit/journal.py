@@ -55,16 +55,23 @@ class Journal:
         Takes every value of this kit that is a dataclass; what it holds is written as it stands, so nothing secret may be in it.
         Raises TypeError for anything else, JournalError where it cannot be written, or somebody else has written in between.
         """
-        self._write((value,))
+        self._write((value,), wait=True)
         return value
 
     def keep_all(self, values: Iterable[_Value]) -> tuple[_Value, ...]:
         """Write each value as an event of its own, all of them in one go, and return them; raises as `keep` does."""
         values = tuple(values)
-        self._write(values)
+        self._write(values, wait=True)
         return values
 
-    def _write(self, values: Iterable[object]) -> None:
+    def intend(self, *values: object) -> None:
+        """Write values as `keep_all` does and do not wait for the disk: whatever is kept next takes them there.
+
+        For what nothing rests upon before that. The end of this process does not lose them, a power failure may.
+        """
+        self._write(values, wait=False)
+
+    def _write(self, values: Iterable[object], *, wait: bool) -> None:
         previous, lines = self._previous, []
         for value in values:
             lines.append(event_line(value, at=datetime.now(UTC), previous=previous))
@@ -77,7 +84,8 @@ class Journal:
                 if alone:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if wait:
+                        os.fsync(file.fileno())
         except OSError as error:
             raise JournalError(f"{self.path}: the journal cannot be written: {error.strerror or error}") from None
         if not alone:

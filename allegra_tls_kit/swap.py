@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
 import os
 import stat
 import tempfile
@@ -124,22 +123,22 @@ def take_away(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[Callable[[], str | None]]:
-    """Keep a file open, and give what tells its SHA-256 at any moment, None where there is no file.
+def held(path: Path, data: bytes | None) -> Iterator[Callable[[], bool]]:
+    """Keep a file open, and give what tells at any moment whether it holds data; None stands for a file that is not there.
 
     It goes on telling of this file when another has taken its name: who opened it before writes to what is no longer there.
     """
     try:
         file = open_file(path)
     except FileNotFoundError:
-        yield lambda: None
+        yield lambda: data is None
         return
     with file:
         if os.name != "nt":
-            yield lambda: _digest(file)
+            yield lambda: _holds(file, data)
             return
-        digest = _digest(file)
-    yield lambda: digest  # Windows replaces no file that is open, whoever has it open
+        same = _holds(file, data)
+    yield lambda: same  # Windows replaces no file that is open, whoever has it open
 
 
 def sync_folder(folder: Path) -> None:
@@ -153,9 +152,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _digest(file: FileIO) -> str:
+def _holds(file: FileIO, data: bytes | None) -> bool:
+    if data is None or os.fstat(file.fileno()).st_size != len(data):
+        return False
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    return file.read() == data
 
 
 def _require_own(lock: Path) -> None:

@@ -39,14 +39,14 @@ def testimony(witness: Witness | None, prepared: Path, store: Path, new: Candida
     """
     if witness is None:
         return "no JVM was to be asked"
-    if new.store_type is StoreType.JCEKS:
+    if new.read.store_type is StoreType.JCEKS:
         return f"no JVM was asked: it reads JCEKS only where it is told the type; {_pyjks(prepared, store, new)}"
     try:
         seen = witness(prepared)
     except UnreadableKeystore as error:
         raise PlanRefused(f"{store}: not used, for a JVM has to be able to read it: {error}; {_NEXT}") from None
     except (JavaError, OSError) as error:
-        other = "" if new.store_type is StoreType.PKCS12 else f"; {_pyjks(prepared, store, new)}"
+        other = "" if new.read.store_type is StoreType.PKCS12 else f"; {_pyjks(prepared, store, new)}"
         return f"no JVM was asked: {error}{other}"
     if seen == new.anchors:
         return f"a JVM trusts {count(len(seen), 'certificate')} with it, the same that we find"

@@ -178,6 +178,7 @@ def test_what_is_put_in_place_is_on_the_disk_before_and_its_name_after(
     monkeypatch.setattr(os, "replace", renamed)
     go(planned(store), journal, backup_folder=folder)
     backup, new = (number for number, (what, _) in enumerate(done) if what == "renamed")
+    assert ("on the disk", journal.path.stat().st_ino) in done[backup:new]  # what the change is, and that it was confirmed
     for number, place in (backup, folder), (new, store.parent):
         assert ("on the disk", done[number][1]) in done[:number]
         assert done[number + 1] == ("on the disk", place.stat().st_ino)

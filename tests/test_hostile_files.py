@@ -16,7 +16,7 @@ import allegra_tls_kit as kit
 from allegra_tls_kit import ber
 from allegra_tls_kit.__main__ import main
 from allegra_tls_kit.evidence import JOURNAL, SUMS
-from allegra_tls_kit.files import read_certificates, read_endpoints, read_keystore
+from allegra_tls_kit.files import read_bounded, read_certificates, read_endpoints, read_keystore
 from tests.children import at_once
 from tests.fuzz_targets import LEAF, PASSWORD, ROOT, TARGETS
 from tests.keystore_bytes import replaced
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MB = 1 << 20
 SECONDS = 60
+LIMITS = Path("/proc/self/limits")
 Case = tuple[bytes, int, str]
 """How a file begins, how long it is with the zeros behind that, and what is said of it."""
 
@@ -95,6 +96,14 @@ KEYSTORES: dict[str, Case] = {
     "2,000,000,000 iterations": (_asking_for(2_000_000_000), 0, "WrongPassword: .*more iterations than the 5,000,000"),
     "3,000,000 iterations, twice": (_asking_for(3_000_000), 0, "UnreadableKeystore: .*ask for 6,000,000 iterations, more than"),
 }
+
+
+@pytest.mark.skipif(not LIMITS.exists(), reason="every file here tells its size")
+def test_a_file_that_does_not_tell_its_size_is_read_to_its_end_or_refused() -> None:
+    assert LIMITS.stat().st_size == 0
+    assert read_bounded(LIMITS, 100_000) == LIMITS.read_bytes()
+    with pytest.raises(OverflowError):
+        read_bounded(LIMITS, 100)
 
 
 @pytest.mark.parametrize("name", KEYSTORES)

@@ -13,7 +13,7 @@ import pytest
 
 from allegra_tls_kit import Journal, read_keystore, swap, windows
 from allegra_tls_kit.errors import NotWritable
-from tests.changing import digest, go, others, planned, states
+from tests.changing import go, others, planned, states
 from tests.stores import NEW
 
 LIST = b"\x01\x00\x04\x80 a security descriptor \x00\x00"
@@ -127,13 +127,13 @@ def test_a_store_that_stays_in_use_is_left_as_it_is(
 def test_where_an_open_file_cannot_be_replaced_none_is_kept_open(
     system: str, store: Path, monkeypatch: pytest.MonkeyPatch, *, is_open: bool
 ) -> None:
-    before = digest(store.read_bytes())
+    before = store.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "name", system)
-        held = swap.held(store)
+        held = swap.held(store, before)
         told = held.__enter__()
     assert (str(store) in {file.path for file in psutil.Process().open_files()}) is is_open
     store.rename(store.with_name("old"))
     store.write_bytes(b"new")
-    assert told() == before
+    assert told()
     held.__exit__(None, None, None)
