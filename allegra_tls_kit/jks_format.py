@@ -57,8 +57,8 @@ def read(data: bytes, source: str, password: str | None) -> Contents:
     """Return what the store holds; its integrity is checked where a password is given."""
     items = _taken_apart(data, source, password)
     is_jks = store_type_of(data, source) is StoreType.JKS
-    last = {item.name: item for item in items}
-    entries = tuple(_entry(item, data, seen=is_jks and item.name == item.alias and last[item.name] is item) for item in items)
+    found = {item.name: item for item in items if item.name == item.alias} if is_jks else {}
+    entries = tuple([_entry(item, data, seen=found.get(item.name) is item) for item in items])
     notes = [] if is_jks else ["Java does not read JCEKS as a truststore unless it is told the type; Allegra does not tell it"]
     if any(item.name != item.alias for item in items):
         notes.append("an alias in it has upper-case letters; Java looks for it in lower case and does not find it")
@@ -175,16 +175,18 @@ def _items(data: bytes) -> tuple[list[_Item], int]:
         raw = data[at - size : at]
         name = raw.decode("ascii") if raw.isascii() else _decoded(raw)
         (milliseconds,) = _DATE.unpack_from(data, at)
-        held, at = _held(data, at + _DATE.size, tag)
+        at += _DATE.size
+        if tag == _TRUSTED:
+            held: tuple[slice, ...] = (_certificate(data, at),)
+            at = held[0].stop
+        else:
+            held, at = _key(data, at, tag)
         items.append(_Item(name, name.lower(), tag, milliseconds, held, slice(start, at)))
     return items, at
 
 
-def _held(data: bytes, at: int, tag: int) -> tuple[tuple[slice, ...], int]:
-    """Return where an entry's certificate stands, or its key and chain, or its sealed secret key; and where it ends."""
-    if tag == _TRUSTED:
-        certificate = _certificate(data, at)
-        return (certificate,), certificate.stop
+def _key(data: bytes, at: int, tag: int) -> tuple[tuple[slice, ...], int]:
+    """Return where a private key and its chain stand, or a sealed secret key; and where the entry ends."""
     if tag == _KEY:
         held = [_block(data, at)]
         at = held[0].stop

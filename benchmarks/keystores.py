@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FEW = 5
 """So many starts of keytool stand for 150."""
+STORES = 20
 MANY = 10_000
 PASSWORD = ["-storepass:env", "P"]
 ONE_CHANGE = """
@@ -66,10 +68,10 @@ def keytool(store: Path, certificates: Sequence[Path]) -> None:
         subprocess.run([*command, *where], env=os.environ | {"P": "changeit"}, capture_output=True, check=True)  # noqa: S603
 
 
-def copies(base: Path) -> Iterator[Path]:
-    """Give a copy of a store for each round, made, and through to the disk, before its time is taken."""
+def copies(base: Path, each: int = 1) -> Iterator[Path]:
+    """Give copies of a store, so many for each round, made and brought to the disk before their time is taken."""
     folder = Path(tempfile.mkdtemp(dir=base.parent))
-    made = [shutil.copyfile(base, folder / f"{number}{base.suffix}") for number in range(ROUNDS)]
+    made = [shutil.copyfile(base, folder / f"{number}{base.suffix}") for number in range(ROUNDS * each)]
     os.sync()
     return iter(made)
 
@@ -89,9 +91,14 @@ def measure_imports(folder: Path) -> None:
     subprocess.run([*copy, *passwords], env=os.environ | {"P": "changeit"}, capture_output=True, check=True)  # noqa: S603
     one, all_ = ders[ENTRIES : ENTRIES + 1], ders[ENTRIES:]
 
-    def ours(base: Path, ders: Sequence[bytes], witness: Witness | None = None) -> Callable[[], None]:
-        stores = copies(base)
-        return lambda: changed(next(stores), ders, journal, witness)
+    def ours(base: Path, ders: Sequence[bytes], witness: Witness | None = None, in_a_row: int = 1) -> Callable[[], None]:
+        stores = copies(base, in_a_row)
+
+        def task() -> None:
+            for store in islice(stores, in_a_row):
+                changed(store, ders, journal, witness)
+
+        return task
 
     def theirs(base: Path, certificates: Sequence[Path]) -> Callable[[], None]:
         stores = copies(base)
@@ -99,6 +106,8 @@ def measure_imports(folder: Path) -> None:
 
     single, a_few = "keytool -importcert", f"keytool -importcert, {FEW} times for {ENTRIES}"
     side_by_side(f"one certificate into {ENTRIES} in JKS", 1, ours(base, one), theirs(base, files[:1]), single)
+    task = f"the same, for {STORES} stores in a row"
+    side_by_side(task, STORES, ours(base, one, in_a_row=STORES), theirs(base, files[:1]), single, times=STORES)
     task = f"one certificate into {ENTRIES} in PKCS12"
     side_by_side(task, 1, ours(encrypted, one), theirs(encrypted, files[:1]), single)
     task = "one into JKS, a JVM looks at the result"
