@@ -48,7 +48,7 @@ _SERVER_USAGES = {
     "1.3.6.1.4.1.311.10.3.3",  # Microsoft's and Netscape's server gated crypto, which Java still takes for it
     "2.16.840.1.113730.4.1",
 }
-_RSA, _EC, _DSA = "1.2.840.113549.1.1.", "1.2.840.10045.4.", "1.2.840.10040.4."
+_RSA, _EC, _DSA, _NIST = "1.2.840.113549.1.1.", "1.2.840.10045.4.", "1.2.840.10040.4.", "2.16.840.1.101.3.4.3."
 _SIGNATURES = {
     f"{_RSA}2": "MD2withRSA",
     f"{_RSA}4": "MD5withRSA",
@@ -65,13 +65,20 @@ _SIGNATURES = {
     f"{_EC}3.3": "SHA384withECDSA",
     f"{_EC}3.4": "SHA512withECDSA",
     f"{_DSA}3": "SHA1withDSA",
-    "2.16.840.1.101.3.4.3.1": "SHA224withDSA",
-    "2.16.840.1.101.3.4.3.2": "SHA256withDSA",
+    f"{_NIST}1": "SHA224withDSA",
+    f"{_NIST}2": "SHA256withDSA",
     "1.3.101.112": "Ed25519",
     "1.3.101.113": "Ed448",
 }
 """The signature algorithms that Java's TLS client offers for certificates, and the two that are switched off."""
 _SWITCHED_OFF = ("MD2", "MD5")
+_SHA3 = {
+    f"{_NIST}{first + number}": f"SHA3-{size}with{key}"
+    for first, key in ((9, "ECDSA"), (13, "RSA"))
+    for number, size in enumerate((224, 256, 384, 512))
+}
+"""Those that it knows and does not offer; what OpenSSL does not check either, as SHA-384 with DSA, has no path to be judged."""
+_FIRST_WITH_SHA3 = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def leaf_violations(leaf: Reading) -> list[Violation]:
 def signature_name(certificate: Reading) -> str:
     """Return Java's name of the signature algorithm, or its dotted OID."""
     oid = certificate.certificate.signature_algorithm_oid.dotted_string
-    return _SIGNATURES.get(oid, oid)
+    return _SIGNATURES.get(oid) or _SHA3.get(oid, oid)
 
 
 def key_kind(key: object) -> str:
@@ -238,13 +245,15 @@ def _basic_violations(certificate: Reading, issuer: Reading | None, at: datetime
         yield Violation(FindingCode.NOT_YET_VALID, certificate, "validity check failed")
     if issuer is None:
         return
+    name = signature_name(certificate)
     if unsupported_key(issuer, java_version) is not None:
         yield Violation(FindingCode.UNSUPPORTED_ALGORITHM, certificate, "signature check failed")
     elif not signed(certificate, issuer):
         yield Violation(FindingCode.BAD_SIGNATURE, certificate, "signature check failed")
-    name = signature_name(certificate)
-    if name not in _SIGNATURES.values():
-        words = f"Algorithm constraints check failed on signature algorithm: {name}"
+    elif name not in _SIGNATURES.values():
+        words = "signature check failed"
+        if java_version >= _FIRST_WITH_SHA3:
+            words = f"Algorithm constraints check failed on signature algorithm: {name}"
         yield Violation(FindingCode.UNSUPPORTED_ALGORITHM, certificate, words)
 
 

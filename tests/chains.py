@@ -23,7 +23,12 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO, PAST, FUTURE = NOW - timedelta(days=3000), NOW - timedelta(days=100), NOW + timedelta(days=1000)
-_OIDS = {"sha256": "2a864886f70d01010b", "sha1": "2a864886f70d010105", "md5": "2a864886f70d010104"}
+_OIDS = {
+    "sha256": "2a864886f70d01010b",
+    "sha1": "2a864886f70d010105",
+    "md5": "2a864886f70d010104",
+    "sha3-256": "60864801650304030e",
+}
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def resigned(  # noqa: PLR0913 - each test changes one of them
     serial: bytes | None = None,
     swap: tuple[bytes, bytes] = (b"", b""),
 ) -> bytes:
-    """Sign a certificate again: with RSA and MD5 or SHA-1, as version 1 without extensions, with another INTEGER as serial.
+    """Sign a certificate again: with RSA and another digest, as version 1 without extensions, with another INTEGER as serial.
 
     `swap` replaces bytes in each field, by others of the same length or the whole field, in the algorithm outside too.
     """
@@ -147,7 +152,7 @@ def resigned(  # noqa: PLR0913 - each test changes one of them
     new_algorithm = algorithm.replace(bytes.fromhex(_OIDS["sha256"]), bytes.fromhex(_OIDS[digest]))
     body = body.replace(algorithm, new_algorithm, 1)
     if isinstance(signer, rsa.RSAPrivateKey):
-        chosen = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1(), "md5": hashes.MD5()}[digest]
+        chosen = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1(), "md5": hashes.MD5(), "sha3-256": hashes.SHA3_256()}[digest]
         signature = signer.sign(body, padding.PKCS1v15(), chosen)
     else:
         assert isinstance(signer, ec.EllipticCurvePrivateKey)

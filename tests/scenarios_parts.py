@@ -45,7 +45,7 @@ def policies() -> Iterator[Scenario]:
 def algorithms() -> Iterator[Scenario]:
     big, small = rsa_key(2048), rsa_key(1024)
     root = issue("RSA root", ca=True, key=big)
-    for digest in ("sha1", "md5"):
+    for digest in ("sha1", "md5", "sha3-256"):
         sub = issue("RSA sub", root, ca=True, key=rsa_key(2048, 1), digest=digest)
         weak_root = issue("RSA root", ca=True, key=big, digest=digest)
         served = leaf(root, digest=digest)

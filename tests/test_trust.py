@@ -156,6 +156,14 @@ def test_a_leaf_with_an_edwards_key_needs_java_15() -> None:
     assert said(judged([served], [ROOT], java_version=11)) == {(FindingCode.UNSUPPORTED_ALGORITHM, ERROR)}
 
 
+@pytest.mark.parametrize(("java_version", "words"), [(15, "signature check failed"), (16, "algorithm: SHA3-256withRSA")])
+def test_a_signature_with_sha3_is_refused_as_java_does(java_version: int, words: str) -> None:
+    root = issue("RSA root", ca=True, key=rsa_key(2048))
+    diagnosis = judged([leaf(root, digest="sha3-256")], [root], java_version=java_version)
+    assert (diagnosis.message or "").endswith(words)
+    assert said(diagnosis) == {(FindingCode.UNSUPPORTED_ALGORITHM, ERROR)}
+
+
 @pytest.mark.parametrize("java_version", [8, 11, 17, 25])
 def test_a_curve_that_nobody_else_uses_is_refused_wherever_it_stands(java_version: int) -> None:
     key = ec.generate_private_key(ec.SECP256K1())
