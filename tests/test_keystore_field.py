@@ -309,6 +309,13 @@ def test_a_date_beyond_all_calendars_is_none_and_an_entry_of_no_kind_is_refused(
         read(data[:15] + b"\x09" + data[16:])
 
 
+def test_a_pkcs12_of_another_version_is_refused() -> None:
+    data = in_parts()
+    assert data[2:5] == b"\x02\x01\x03"
+    with pytest.raises(UnreadableKeystore, match="not version 3, or signed instead of sealed"):
+        read(data[:4] + b"\x04" + data[5:])
+
+
 def test_a_part_that_is_encrypted_in_another_way_is_refused_and_so_are_many(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
