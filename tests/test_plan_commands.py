@@ -44,8 +44,9 @@ def read(path: Path) -> Snapshot:
 
 
 def come_true(plan: Plan, stores: Stores) -> Snapshot:
-    """Run the commands, and return the store, which is as simulated."""
+    """Run the commands, which say of nothing that it is not the same, and return the store, which is as simulated."""
     assert PASSWORD not in str(plan.keytool_commands())
+    assert not any(command.startswith("#") for command in plan.keytool_commands())
     run_in_a_shell(plan.keytool_commands(), stores)
     found = read(plan.keystore)
     assert differences(simulate(plan), found.entries) == ()
@@ -66,6 +67,7 @@ def test_the_commands_make_a_store_change_it_and_take_it_away(stores: Stores, tm
     assert created
     back = plan_rollback(applied(plan, at=created), rest)
     assert back.removes_store
+    assert simulate(back) == ()
     run_in_a_shell(back.keytool_commands(), stores)
     assert not store.exists()
     kept = store.with_name(f"{store.name}.{back.id}.removed")
