@@ -68,6 +68,7 @@ def test_without_a_password_is_seen_what_a_jvm_sees(name: str, stores: Stores) -
     assert any("encrypted" in note for note in blind.notes) == (name in LOCKED)
     assert any("nothing to trust" in note for note in blind.notes) == (name in {*LOCKED, "keys.jceks"})
     assert not open_.locked
+    assert len(open_.notes) == (2 if name in {*LOCKED, "keys.jceks"} else 0)
 
 
 def test_the_anchors_are_those_of_a_jvm_that_has_no_password(stores: Stores, java: Path, tmp_path: Path) -> None:

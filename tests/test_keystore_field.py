@@ -299,6 +299,8 @@ def test_a_secret_key_that_is_serialised_otherwise_is_refused(
     data = (stores.folder / "keys.jceks").read_bytes()
     with pytest.raises(UnreadableKeystore, match=said):
         read(altered(data, name, behind, value))
+    with pytest.raises(UnreadableKeystore, match="a secret key that is no serialised object"):
+        read(data.replace(b"\xac\xed\0\5s", b"\xac\xed\0\5t"))
 
 
 def test_a_date_beyond_all_calendars_is_none_and_an_entry_of_no_kind_is_refused() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allegra_tls_kit.trust import Diagnosis, FindingCode, Severity, diagnose
-from tests.chains import FUTURE, LONG_AGO, NOW, PAST, Issued, alternatives, distinguished, issue, rsa_key
+from tests.chains import FUTURE, LONG_AGO, NOW, PAST, Issued, alternatives, distinguished, issue, resigned, rsa_key
 from tests.scenarios_paths import HOST, LEAF, OTHER, ROOT, SUB, leaf
 from tests.test_agreement import GROUPS
 
@@ -154,6 +154,13 @@ def test_a_leaf_with_an_edwards_key_needs_java_15() -> None:
     served = leaf(ROOT, key=ed25519.Ed25519PrivateKey.generate())
     assert [judged([served], [ROOT], java_version=version).trusted for version in (11, 14, 15, 25)] == [False, False, True, True]
     assert said(judged([served], [ROOT], java_version=11)) == {(FindingCode.UNSUPPORTED_ALGORITHM, ERROR)}
+
+
+def test_a_leaf_with_a_key_of_a_kind_that_nobody_knows_is_refused() -> None:
+    served = resigned(leaf(ROOT).der, ROOT.key, swap=(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0209")))
+    diagnosis = judged([Issued(served, ROOT.key)], [ROOT])
+    assert said(diagnosis) == {(FindingCode.UNSUPPORTED_ALGORITHM, ERROR)}
+    assert "a key of an unknown kind" in diagnosis.findings[0].detail
 
 
 @pytest.mark.parametrize(("java_version", "words"), [(15, "signature check failed"), (16, "algorithm: SHA3-256withRSA")])
