@@ -247,7 +247,7 @@ class _Connection:
             names = []
         except OSError as error:
             names = []
-            yield _disk(f"which stores compete with it is not known: {error.strerror or error}")
+            yield _disk(f"which stores compete with it is not known: {error.strerror}")
         more = [f"{len(names) - LISTED_STORES} more"] if len(names) > LISTED_STORES else []
         if names:
             yield _disk(f"stores of the same Allegra that compete with it: {', '.join([*names[:LISTED_STORES], *more])}")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -164,9 +164,8 @@ def verify_record(folder: str | os.PathLike[str], trusted_key: str | os.PathLike
         signer, *notes = _signed(folder, key, faults)
         if not faults:
             (faults if _made_by_this_version(data) else notes).extend(_not_made_from(data, folder))
-    except (OSError, OverflowError) as error:
-        place, reason = (getattr(error, name, None) for name in ("filename", "strerror"))
-        raise RecordError(f"{place or folder}: the record cannot be read: {reason or error}") from None
+    except OSError as error:
+        raise RecordError(f"{error.filename or folder}: the record cannot be read: {error.strerror}") from None
     return RecordCheck(folder, tuple(faults), tuple(filter(None, notes)), signer)
 
 
@@ -181,10 +180,20 @@ def read_change_record(folder: str | os.PathLike[str]) -> Static:
 
 
 def list_records(base: str | os.PathLike[str] = "", *, newest: int = 20) -> tuple[tuple[Path, Recorded], ...]:
-    """Return the newest record folders under `base` or `records_folder` with what they tell, newest first; () for none."""
+    """Return the newest record folders under `base` or `records_folder` with what they tell, newest first; () for none.
+
+    One whose journal cannot be read, as another user's, keeps nobody from seeing the others: its `faults` say why.
+    """
     place = Path(base).expanduser() if str(base) else records_folder()
     folders = sorted((journal.parent for journal in place.glob(f"*/{JOURNAL}")), key=lambda path: path.name, reverse=True)
-    return tuple((folder, read_record(folder)) for folder in folders[:newest])
+    return tuple((folder, _told(folder)) for folder in folders[:newest])
+
+
+def _told(folder: Path) -> Recorded:
+    try:
+        return read_record(folder)
+    except RecordError as error:
+        return replace(recorded(b""), outcome=Outcome.UNKNOWN, faults=(str(error),))
 
 
 def _journal_of(folder: Path) -> bytes:
@@ -194,9 +203,8 @@ def _journal_of(folder: Path) -> bytes:
         return read_bounded(folder / JOURNAL, LONGEST_JOURNAL)
     except FileNotFoundError:
         return b""
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecordError(f"{folder / JOURNAL}: the journal cannot be read: {reason}") from None
+    except OSError as error:
+        raise RecordError(f"{folder / JOURNAL}: the journal cannot be read: {error.strerror}") from None
 
 
 def _copied(source: Path, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
@@ -209,8 +217,8 @@ def _copied(source: Path, folder: Path) -> tuple[Path | None, tuple[str, ...]]:
     try:
         saved = without_widgets(json.loads(read_bounded(source, LONGEST_NOTEBOOK)))
         content = json.dumps(saved, ensure_ascii=False, indent=1).encode(errors="backslashreplace") + b"\n"
-    except OverflowError as error:
-        return None, (f"{visible(source.name)} was not copied: {error}",)
+    except OSError as error:
+        return None, (f"{visible(source.name)} was not copied: {error.strerror}",)
     except FOREIGN:
         return None, (f"{visible(source.name)} is no notebook that can be read; save it again",)
     if copy.resolve() == source.resolve():
@@ -275,8 +283,9 @@ def _documents(data: bytes) -> dict[str, bytes]:
 
 
 def _made_by_this_version(data: bytes) -> bool:
-    opened = [event.value for event in read_events(data)[0] if event.kind == "Opened"]
-    return bool(opened) and version("allegra-tls-kit") in str(opened[-1].get("versions"))
+    opened = [event.value.get("versions") for event in read_events(data)[0] if event.kind == "Opened"]
+    versions = opened[-1] if opened else None
+    return isinstance(versions, dict) and versions.get("allegra-tls-kit") == version("allegra-tls-kit")
 
 
 def _signed(folder: Path, trusted: Ed25519PublicKey | None, faults: list[str]) -> tuple[str | None, str]:
@@ -288,7 +297,7 @@ def _signed(folder: Path, trusted: Ed25519PublicKey | None, faults: list[str]) -
         return None, "not signed: whoever can write the folder could have made all of it anew"
     try:
         key = trusted or public_key(read_bounded(beside, LONGEST_KEY), SIGNER)
-    except (SigningError, OSError, OverflowError):
+    except (SigningError, OSError):
         faults.append(f"{SIGNER} is missing or no key: name the signer's public key")
         return None, ""
     sums = read_bounded(folder / SUMS, LONGEST_SUMS) if (folder / SUMS).is_file() else b""
@@ -305,4 +314,4 @@ def _key_file(path: str | os.PathLike[str]) -> bytes:
         with Path(path).expanduser().open("rb") as file:
             return file.read(LONGEST_KEY)
     except OSError as error:
-        raise SigningError(f"{path}: the key cannot be read: {error.strerror or error}") from None
+        raise SigningError(f"{path}: the key cannot be read: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -34,8 +35,8 @@ def read_endpoints(path: str | os.PathLike[str]) -> tuple[Endpoint, ...]:
     """
     try:
         text = read_bounded(Path(path), LONGEST_LIST).decode("utf-8-sig")
-    except (OSError, OverflowError) as error:
-        raise EndpointError(f"{path}: the list cannot be read: {_reason(error)}") from None
+    except OSError as error:
+        raise EndpointError(f"{path}: the list cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise EndpointError(f"{path}: not UTF-8 text; save the list as UTF-8, or as CSV UTF-8 from a spreadsheet") from None
     return parse_endpoints(text, str(path))
@@ -99,23 +100,23 @@ def read_keystore_bytes(path: Path) -> bytes | None:
         return read_bounded(path, LONGEST_KEYSTORE)
     except FileNotFoundError:
         return None
-    except (OSError, OverflowError) as error:
-        raise UnreadableKeystore(f"{path}: the keystore cannot be read: {_reason(error)}") from None
+    except OSError as error:
+        raise UnreadableKeystore(f"{path}: the keystore cannot be read: {error.strerror}") from None
 
 
 def read_certificates(path: str | os.PathLike[str]) -> tuple[bytes, ...]:
     """Return the DER of every certificate in a provider's file: PEM with any number, DER or PKCS7; raises CertificateError."""
     try:
         data = read_bounded(Path(path), LONGEST_CERTIFICATES)
-    except (OSError, OverflowError) as error:
-        raise CertificateError(f"{path}: the file cannot be read: {_reason(error)}") from None
+    except OSError as error:
+        raise CertificateError(f"{path}: the file cannot be read: {error.strerror}") from None
     return certificates_in(data, str(path))
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """Return the bytes of a regular file, links followed; a pipe or a device, which could keep us for ever, is refused.
 
-    Raises OSError, and OverflowError for more than `limit` bytes, which are not read.
+    Raises OSError with its reason as `strerror`, also for more than `limit` bytes, which are not read.
     """
     with BufferedReader(open_file(path)) as file:
         size = min(os.fstat(file.fileno()).st_size, limit)  # asked for the limit at once, it would set as much memory aside
@@ -123,7 +124,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
         if len(data) > size:  # it has grown, or its file system tells no size
             data += file.read(limit + 1 - len(data))
     if len(data) > limit:
-        raise OverflowError(f"more than {limit // (1024 * 1024)} MB")
+        raise OSError(errno.EFBIG, f"more than {limit // (1024 * 1024)} MB, longer than any that is read here", str(path))
     return data
 
 
@@ -132,16 +133,12 @@ def open_file(path: Path) -> FileIO:
     try:
         file = open(path, "rb", buffering=0, opener=_at_once)  # noqa: SIM115 - whoever calls closes it
     except ValueError as error:  # a zero in the name, or half a character
-        raise OSError(visible(str(error))) from None
+        raise OSError(errno.EINVAL, visible(str(error)), visible(str(path))) from None
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
-    raise OSError("it is no regular file")
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

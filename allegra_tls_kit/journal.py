@@ -43,10 +43,8 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._previous, self._size = _tail(self.path)
-        except (OSError, OverflowError) as error:
-            raise JournalError(
-                f"{self.path}: the journal cannot be opened: {getattr(error, 'strerror', None) or error}"
-            ) from None
+        except OSError as error:
+            raise JournalError(f"{self.path}: the journal cannot be opened: {error.strerror}; begin a new one") from None
         self.keep(Opened(_operator(), platform.node(), platform.platform(), _versions()))
 
     def keep(self, value: _Value) -> _Value:
@@ -101,8 +99,6 @@ def _tail(path: Path) -> tuple[str | None, int]:
         data = read_bounded(path, LONGEST_JOURNAL)
     except FileNotFoundError:
         return None, 0
-    except OverflowError as error:
-        raise OverflowError(f"{error}; begin a new one") from None
     if not data:
         return None, 0
     if not data.endswith(b"\n"):

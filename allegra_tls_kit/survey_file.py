@@ -39,10 +39,6 @@ def load_survey(path: str | os.PathLike[str]) -> tuple[Probe | ProbeFailure, ...
     try:
         path = path / JOURNAL if path.is_dir() else path
         data = read_bounded(path, LONGEST_SURVEY)
-    except OverflowError as error:
-        raise SurveyError(f"{visible(str(path))}: {error}, longer than any survey that is saved") from None
-    except (OSError, ValueError) as error:
-        raise SurveyError(
-            f"{visible(str(path))}: the survey cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+    except OSError as error:
+        raise SurveyError(f"{visible(str(path))}: the survey cannot be read: {error.strerror}") from None
     return survey_in(data, visible(str(path)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from allegra_tls_kit.errors import RecordError, SecretError, SigningError
 from allegra_tls_kit.evidence import SESSION_VARIABLE, new_record_folder, records_folder
 from allegra_tls_kit.outcome import Outcome
 from allegra_tls_kit.saved import WIDGET_VIEW
+from tests.children import as_nobody
 from tests.conftest import absent
 from tests.shown import holding, require_sums, text_of, text_of_page
 from tests.test_journal import APPLIED, CHOICE, PLAN, PROBE, VERIFIED
@@ -97,6 +99,18 @@ def test_the_newest_records_come_first_with_what_they_tell(tmp_path: Path) -> No
         assert "20260301T000000Z-c" in shown
         assert "looked, nothing planned" in shown
     assert "no record yet" in str(kit.show_records(()))
+
+
+def test_a_record_that_cannot_be_read_keeps_nobody_from_seeing_the_others(tmp_path: Path) -> None:
+    for name in ("20260101T000000Z-a", "20260201T000000Z-b"):
+        kit.open_journal(tmp_path / name)
+    path = tmp_path / "20260201T000000Z-b" / "journal.jsonl"
+    path.unlink()
+    path.mkdir()
+    (_, unread), (_, read) = kit.list_records(tmp_path)
+    assert (unread.outcome, read.outcome) == (Outcome.UNKNOWN, Outcome.LOOKED)
+    assert unread.faults == (f"{path}: the journal cannot be read: Is a directory",)
+    assert read.faults == ()
 
 
 # --- written -----------------------------------------------------------------------------------------------------------------
@@ -191,6 +205,16 @@ def test_a_notebook_that_was_not_saved_since_or_is_gone_is_said(
     assert "no notebook that can be read" in kit.write_record(journal).notes[0]
 
 
+def test_a_notebook_that_may_not_be_read_is_said_and_the_record_is_written(open_folder: Path) -> None:
+    (open_folder / "mine.ipynb").write_text("{}")
+    (open_folder / "mine.ipynb").chmod(0)
+    (open_folder / "record").mkdir(0o777)
+    (open_folder / "record").chmod(0o777)
+    said = as_nobody(lambda: kit.write_record(open_folder / "record", notebook=open_folder / "mine.ipynb").notes)
+    assert said == "('mine.ipynb was not copied: Permission denied',)"
+    require_sums(open_folder / "record")
+
+
 def test_the_record_of_another_run_is_written_without_the_notebook_that_does_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,9 +302,10 @@ def test_a_record_that_tells_something_else_than_its_journal_is_found_though_the
     edit(folder / "record.md", b"CHG-2", b"CHG-1")
 
 
-def test_what_another_version_wrote_is_no_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", ["99.0", platform.python_version()])
+def test_what_another_version_wrote_is_no_fault(other: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kit.write_record(folder)
-    monkeypatch.setattr(evidence, "version", lambda _: "99.0")
+    monkeypatch.setattr(evidence, "version", lambda _: other)
     monkeypatch.setattr(evidence, "change_record", lambda _: kit.show_records(()))
     check = kit.verify_record(folder)
     assert check.intact

@@ -216,7 +216,8 @@ def test_a_journal_that_cannot_be_opened_says_why(tmp_path: Path, open_folder: P
     said = as_nobody(lambda: Journal(open_folder / "journal.jsonl"))
     assert said == f"JournalError: {open_folder / 'journal.jsonl'}: the journal cannot be written: Permission denied"
     said = as_nobody(lambda: Journal(open_folder / "new" / "journal.jsonl"))
-    assert said == f"JournalError: {open_folder / 'new' / 'journal.jsonl'}: the journal cannot be opened: Permission denied"
+    path = open_folder / "new" / "journal.jsonl"
+    assert said == f"JournalError: {path}: the journal cannot be opened: Permission denied; begin a new one"
     (tmp_path / "long").write_bytes(b"{}\n" * 10)
     monkeypatch.setattr("allegra_tls_kit.journal.LONGEST_JOURNAL", 20)
     with pytest.raises(JournalError, match="begin a new one"):

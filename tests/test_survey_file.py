@@ -227,7 +227,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch
     assert not [*tmp_path.iterdir()]
     path = kit.save_survey([probe_of(LEAF.der)], tmp_path / "survey.jsonl")
     monkeypatch.setattr("allegra_tls_kit.survey_file.LONGEST_SURVEY", 100)
-    with pytest.raises(SurveyError, match="longer than any survey"):
+    with pytest.raises(SurveyError, match="the survey cannot be read: more than 0 MB"):
         kit.load_survey(path)
 
 
