@@ -15,7 +15,9 @@ FIRST_WITH_ONE_WILDCARD = 21
 """Before this version HTTPS identification let a wildcard stand in any label: `mail.*.example.com`."""
 LONGEST_NAME = 1024
 """Of a name with other letters than ASCII; no server has one a quarter as long, and a megabyte of accents would take an hour."""
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
+LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+"""One label of a host name in ASCII, which has no underscore (RFC 1123, 2.1)."""
+_NUMBERS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10}){0,3}")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -58,10 +60,16 @@ def refusal(server_name: str, names: CarriedNames, *, identification: str = "HTT
 
 
 def address(text: str) -> _Address | None:
-    """Return the IP address that Java reads in a text, scope dropped, IPv4-mapped IPv6 as IPv4; None for a name."""
+    """Return the IP address that Java reads in a text, scope dropped, IPv4-mapped IPv6 as IPv4; None for a name.
+
+    The last number of an IPv4 address may stand for several bytes: `10.1` is 10.0.0.1, and `10` is 0.0.0.10.
+    """
     try:
+        if _NUMBERS.fullmatch(text):
+            *first, last = map(int, text.split("."))
+            return ipaddress.IPv4Address(bytes(first) + last.to_bytes(4 - len(first), "big"))
         return plain_address(ipaddress.ip_address(text.partition("%")[0]))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -100,7 +108,7 @@ def _ascii(name: str) -> str | None:
 
 def _is_legal(name: str) -> bool:
     ascii_name = _ascii(name)
-    return ascii_name is not None and all(_LABEL.fullmatch(label) for label in ascii_name.split("."))
+    return ascii_name is not None and all(LABEL.fullmatch(label) for label in ascii_name.split("."))
 
 
 def _unicode_labels(name: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from allegra_tls_kit.identity import address, matches
+from allegra_tls_kit.identity import LABEL, address, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,8 +45,7 @@ _FURTHER_KEYWORDS = {
 _TEXT_TAGS = {12, 19}
 """UTF8String and PrintableString; values of any other type, BMPString and T61String too, are compared byte for byte."""
 _SPECIAL = re.compile(r'^ | $|  |[,+=\n<>#;\\"]')
-_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
-_DNS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_MAILBOX = re.compile(r"(?:[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@)?[A-Za-z0-9._-]+")
 LONGEST_DNS_NAME = 253
 LONGEST_NORMALISED = 4096
 """What is longer is compared as it stands: to put accents in order takes the square of the time, of a megabyte ten minutes."""
@@ -129,14 +128,14 @@ def _constrained_names(
         return
     literal = address(common_name)
     if literal is not None:
-        if not any(isinstance(name, x509.IPAddress) for name in listed):
+        if not common_name.isdigit() and not any(isinstance(name, x509.IPAddress) for name in listed):
             yield x509.IPAddress(literal)
     elif _is_dns_name(common_name.replace("*", "z")) and not any(isinstance(name, x509.DNSName) for name in listed):
         yield x509.DNSName(common_name)
 
 
 def _is_dns_name(text: str) -> bool:
-    return len(text) <= LONGEST_DNS_NAME and all(_DNS_LABEL.fullmatch(label) for label in text.split("."))
+    return len(text) <= LONGEST_DNS_NAME and all(LABEL.fullmatch(label) for label in text.split("."))
 
 
 def _plain(name: x509.GeneralName | DistinguishedName) -> x509.GeneralName | DistinguishedName:

@@ -73,7 +73,9 @@ def anchors_of(ders: tuple[bytes, ...]) -> Anchors:
             malformed.append(der)
         else:
             by_subject.setdefault(anchor.subject, []).append(anchor)
-    sorted_anchors = {name: tuple(sorted(found, key=_may_issue)) for name, found in by_subject.items()}
+    sorted_anchors = {
+        name: tuple(sorted(found, key=lambda each: anchor_violation(each) is None)) for name, found in by_subject.items()
+    }
     return Anchors(frozenset(ders).difference(malformed), sorted_anchors, tuple(malformed))
 
 
@@ -201,7 +203,3 @@ def identifiers_match(certificate: Reading, issuer: Reading) -> bool:
         return False
     serial = wanted.authority_cert_serial_number
     return serial is None or issuer.version < VERSION_3 or serial == issuer.serial_number
-
-
-def _may_issue(anchor: Reading) -> bool:
-    return anchor_violation(anchor) is None

@@ -25,16 +25,18 @@ from allegra_tls_kit.names import DistinguishedName, distinguished_name
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
+_Extensions = dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]
 
 VERSION_3 = 3
 """The first version of X.509 with extensions."""
 UNLIMITED = 2**31 - 1
 """The path length of a CA that sets no limit."""
 _UNREADABLE = (ValueError, TypeError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
+"""An extension that cryptography does not know."""
 _NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 _NETSCAPE_SSL_SERVER = 0x40
 _CRITICAL = b"\x01\x01\xff"
@@ -45,7 +47,7 @@ _KNOWN = {
     x509.BasicConstraints.oid,
     x509.NameConstraints.oid,
     x509.CertificatePolicies.oid,
-    x509.ObjectIdentifier("2.5.29.33"),  # policyMappings, which cryptography does not know
+    POLICY_MAPPINGS,
     x509.PolicyConstraints.oid,
     x509.InhibitAnyPolicy.oid,
     x509.SubjectAlternativeName.oid,
@@ -70,9 +72,9 @@ class Reading:
     issuer: DistinguishedName
     not_before: datetime
     not_after: datetime
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | object | None = field(repr=False)
+    key: object = field(repr=False)
     spki: bytes = field(repr=False)
-    extensions: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]] = field(repr=False)
+    extensions: _Extensions = field(repr=False)
     unreadable: tuple[str, ...]
 
     def extension(self, kind: type[_Value]) -> _Value | None:
@@ -206,7 +208,7 @@ def _check(reading: Reading) -> None:
         raise ValueError("the subject has no name, and there is no critical subjectAltName instead")
 
 
-def _key(certificate: x509.Certificate) -> tuple[object | None, bytes]:
+def _key(certificate: x509.Certificate) -> tuple[object, bytes]:
     try:
         key = certificate.public_key()
         return key, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -214,21 +216,17 @@ def _key(certificate: x509.Certificate) -> tuple[object | None, bytes]:
         return None, certificate.tbs_certificate_bytes  # equal to nothing else
 
 
-def _extensions(
-    certificate: x509.Certificate,
-) -> tuple[dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]], tuple[str, ...]]:
+def _extensions(certificate: x509.Certificate) -> tuple[_Extensions, tuple[str, ...]]:
     try:
         return {extension.oid: extension for extension in certificate.extensions}, ()
     except _UNREADABLE:
         return _extensions_one_by_one(certificate)
 
 
-def _extensions_one_by_one(
-    certificate: x509.Certificate,
-) -> tuple[dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]], tuple[str, ...]]:
+def _extensions_one_by_one(certificate: x509.Certificate) -> tuple[_Extensions, tuple[str, ...]]:
     """Read each extension alone; raises ValueError where a critical one is malformed, or one comes twice."""
     body, *_algorithm_and_signature = elements(element(certificate.public_bytes(Encoding.DER), SEQUENCE).content)
-    found: dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]] = {}
+    found: _Extensions = {}
     unreadable: list[str] = []
     for each in elements(element(elements(body.content)[-1].content, SEQUENCE).content):
         try:

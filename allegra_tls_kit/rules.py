@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from allegra_tls_kit.certificate import PARSED_AT_ONCE
 from allegra_tls_kit.finding import FindingCode
 from allegra_tls_kit.names import violates
-from allegra_tls_kit.reading import UNLIMITED, VERSION_3, Reading, signed
+from allegra_tls_kit.reading import POLICY_MAPPINGS, UNLIMITED, VERSION_3, Reading, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,6 @@ _USAGE_BITS = (
     "crl_sign",
 )
 _ANY_POLICY = "2.5.29.32.0"
-_POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 _SERVER_USAGES = {
     "1.3.6.1.5.5.7.3.1",  # serverAuth
     "2.5.29.37.0",  # anyExtendedKeyUsage
@@ -283,7 +282,7 @@ class _Policies:
         refused = self.explicit == 0 and self.valid == set()
         if not is_leaf:
             self._count_down(certificate)
-        if _POLICY_MAPPINGS in certificate.extensions and self.valid != set():
+        if POLICY_MAPPINGS in certificate.extensions and self.valid != set():
             self.valid = None
         return "non-null policy tree required and policy tree is null" if refused else None
 

@@ -278,12 +278,18 @@ def _finding(violation: Violation) -> Finding:
 def _pinned_findings(leaf: Reading, at: datetime) -> Iterator[Finding]:
     detail = f"{leaf.name} itself is in the store, so Java looks at nothing else; a renewed certificate has to be imported again"
     yield Finding(FindingCode.PINNED, Severity.INFO, leaf.sha256, detail)
-    if at > leaf.not_after:
-        detail = f"{leaf.name} expired on {_day(leaf.not_after)}; Java trusts it all the same, because it is in the store"
-        yield Finding(FindingCode.EXPIRED, Severity.INFO, leaf.sha256, detail)
-    if at < leaf.not_before:
-        detail = f"{leaf.name} starts on {_day(leaf.not_before)}; Java trusts it all the same, because it is in the store"
-        yield Finding(FindingCode.NOT_YET_VALID, Severity.INFO, leaf.sha256, detail)
+    yield from _overlooked(leaf, at, "Java trusts it all the same")
+
+
+def _overlooked(certificate: Reading, at: datetime, meaning: str) -> Iterator[Finding]:
+    """Tell of a certificate of the store that is out of its time, which Java does not look at."""
+    name = f"{certificate.name} in the store"
+    if at > certificate.not_after:
+        detail = f"{name} expired on {_day(certificate.not_after)}; {meaning}"
+        yield Finding(FindingCode.EXPIRED, Severity.INFO, certificate.sha256, detail)
+    if at < certificate.not_before:
+        detail = f"{name} starts on {_day(certificate.not_before)}; {meaning}"
+        yield Finding(FindingCode.NOT_YET_VALID, Severity.INFO, certificate.sha256, detail)
 
 
 def _weak_findings(path: list[Reading]) -> Iterator[Finding]:
@@ -306,12 +312,8 @@ def _expiry_findings(leaf: Reading, anchor: Reading | None, at: datetime) -> Ite
         urgency = "now" if left <= timedelta(days=CRITICAL_DAYS) else "soon"
         detail = f"{leaf.name} expires on {_day(leaf.not_after)}, in {count(left.days, 'day')}; renew it {urgency}"
         yield Finding(FindingCode.EXPIRES_SOON, Severity.WARNING, leaf.sha256, detail)
-    if anchor is not None and at > anchor.not_after:
-        detail = f"{anchor.name} in the store expired on {_day(anchor.not_after)}; Java does not mind while the chain is in order"
-        yield Finding(FindingCode.EXPIRED, Severity.INFO, anchor.sha256, detail)
-    if anchor is not None and at < anchor.not_before:
-        detail = f"{anchor.name} in the store starts on {_day(anchor.not_before)}; Java does not mind while the chain is in order"
-        yield Finding(FindingCode.NOT_YET_VALID, Severity.INFO, anchor.sha256, detail)
+    if anchor is not None:
+        yield from _overlooked(anchor, at, "Java does not mind while the chain is in order")
 
 
 def _order_findings(received: list[Reading]) -> Iterator[Finding]:

@@ -43,6 +43,10 @@ NAMES = (
         ("10.1.2.3", "10.1.2.4", "2001:db8::1", "2001:DB8:0::0001", "[2001:db8::1]", "::ffff:10.1.2.3", "2001:db8::2"),
     ),
     (("::ffff:10.1.2.3",), ("10.1.2.3", "::ffff:a01:203")),
+    (
+        ("10.0.0.1", "0.0.0.10", "10", "10.1"),
+        ("10", "010", "10.1", "10.0.1", "010.0.0.1", "1.2.3.4.5", "256", "256.1", "10.16777216", "4294967296", "10.0.0.256"),
+    ),
 )
 
 
@@ -127,6 +131,10 @@ def constraints() -> Iterator[Scenario]:
         "address": ("any thing", [alternatives("10.1.2.3")]),
         "common name of an address": ("10.1.2.3", []),
         "mail in the subject": (distinguished(CN="any thing", E="a@example.com"), []),
+        "mail in the subject, with an underscore": (distinguished(CN="any thing", E="a@my_host.example.com"), []),
+        "mail in the subject, without @": (distinguished(CN="any thing", E="postmaster"), []),
+        "common name of a number": ("10", []),
+        "common name of two numbers": ("10.1", []),
         "wildcard": ("any thing", [wild]),
         "no common name": (distinguished(O="Example"), [alternatives(HOST)]),
         "no subject": (x509.Name([]), [alternatives(HOST)]),

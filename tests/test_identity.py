@@ -26,6 +26,10 @@ def carried(*dns_names: str, addresses: tuple[str, ...] = (), common_name: str |
         ("mail.example.com", carried(addresses=("10.0.0.1",), common_name="mail.example.com")),
         ("mail", carried("mail")),
         ("10.0.0.1", carried(addresses=("10.0.0.1",))),
+        ("10.1", carried("10.1", addresses=("10.0.0.1",))),
+        ("256", carried(addresses=("0.0.1.0",))),
+        ("256.1", carried("256.1")),
+        ("4294967296", carried("4294967296")),
         ("[2001:DB8::1]", carried(addresses=("2001:db8::1",))),
         ("::ffff:10.0.0.1", carried(addresses=("10.0.0.1",))),
         ("bücher.example.com", carried("xn--bcher-kva.example.com")),
@@ -61,6 +65,7 @@ def test_a_name_or_address_that_the_certificate_carries_is_accepted(
         ),
         ("xn--0.example.com", carried("*.org"), "No subject alternative DNS name matching xn--0.example.com found."),
         ("10.0.0.1", carried("10.0.0.1"), "No subject alternative names matching IP address 10.0.0.1 found"),
+        ("10", carried("10"), "No subject alternative names matching IP address 10 found"),
         ("10.0.0.1", carried(common_name="10.0.0.1"), "No subject alternative names present"),
     ],
 )

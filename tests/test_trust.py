@@ -187,6 +187,27 @@ def test_a_wildcard_that_covers_an_excluded_name_is_excluded() -> None:
     assert judged([issue("any server", middle, extensions=[alternatives("*.example.org")]), middle], [ROOT]).trusted
 
 
+@pytest.mark.parametrize(
+    ("subject", "trusted"),
+    [
+        (distinguished(E="a@mail.example.com"), True),
+        (distinguished(E="a@my_host.example.com"), False),
+        (distinguished(E="postmaster"), False),
+        (distinguished(CN="mail.example.org"), False),
+        (distinguished(CN="10"), True),  # a number is an address for Java, and no constraint is about addresses
+        (distinguished(CN="300.1"), False),
+    ],
+    ids=str,
+)
+def test_what_stands_in_the_subject_alone_is_held_against_constraints_as_java_reads_it(
+    subject: x509.Name,
+    trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    limits = x509.NameConstraints([x509.DNSName("example.com"), x509.RFC822Name("mail.example.com")], None)
+    middle = issue("Middle CA", ROOT, ca=True, critical=[limits])
+    assert judged([issue(subject, middle), middle], [ROOT]).trusted is trusted
+
+
 def test_hostile_text_in_a_name_is_spelled_out() -> None:
     hostile = issue(distinguished(CN="evil\u202e\n<script>" + "x" * 40), issue("Root\x1b[2J", ca=True))
     diagnosis = judged([hostile], [OTHER])
