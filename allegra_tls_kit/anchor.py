@@ -77,7 +77,7 @@ def anchor_candidates(diagnosis: Diagnosis, at_hand: Sequence[bytes] = ()) -> tu
 
 
 def next_step(diagnosis: Diagnosis) -> str:
-    """Say in one sentence what to do: nothing, import which certificate, or cure what at the server."""
+    """Say in one sentence what to do: nothing, import which certificate, or cure what at the server, and what helps till then."""
     if diagnosis.trusted:
         return _nothing_to_import(diagnosis)
     candidates = anchor_candidates(diagnosis)
@@ -86,11 +86,10 @@ def next_step(diagnosis: Diagnosis) -> str:
         name = read(recommended.der).name
         return f"import the {recommended.role} certificate {name}, after comparing its fingerprint: {recommended.consequence}"
     errors = [finding for finding in diagnosis.findings if finding.severity is Severity.ERROR]
-    at_server = next((finding for finding in errors if finding.code not in _CURED_BY_IMPORT), None)
-    if at_server is not None:
-        return f"no import cures this: {at_server.detail}"
-    stopgaps = [f"; as a stopgap the {each.role} can be imported: {each.consequence}" for each in candidates[:1]]
-    return errors[0].detail + "".join(stopgaps)
+    cause = next((finding for finding in errors if finding.code not in _CURED_BY_IMPORT), errors[0]).detail
+    if not candidates:
+        return f"no import cures this: {cause}"
+    return f"{cause}; as a stopgap the {candidates[0].role} can be imported: {candidates[0].consequence}"
 
 
 def _with_anchor(diagnosis: Diagnosis, der: bytes) -> Diagnosis:
@@ -125,7 +124,7 @@ def _consequence(certificate: Reading, position: int, diagnosis: Diagnosis) -> s
             f"it must be imported anew when the server changes to another intermediate; this one ends on {end}{ended}"
         )
     if diagnosis.at > certificate.not_after:
-        return f"expired on {end}; Java would trust it all the same, until it is renewed, which it has to be anyway"
+        return f"Java trusts this one certificate only, though it expired on {end}; it breaks at its renewal, which is overdue"
     if not self_signed(certificate):
         return f"Java trusts this one certificate only; it breaks at its renewal, on or before {end}"
     if _vouches_for_renewal(certificate):

@@ -31,7 +31,8 @@ IN_TLS = (
         (
             "Look at the dates of every certificate that the server sends; an intermediate can be the expired one.",
             "Is the clock of Allegra's host right?",
-            AT_SERVER,
+            "The server needs a renewed certificate; ask whoever runs it.",
+            _STOPGAP,
         ),
         SURVEY,
     ),
@@ -91,9 +92,10 @@ IN_TLS = (
             "does not comply to algorithm constraints",
             "Algorithm constraints check failed",
         ),
-        "A certificate of the chain (MD5, RSA below 1024 bits) or the server's key exchange is too weak for this JVM.",
+        "A certificate of the chain (MD5, RSA below 1024 bits) or the server's key exchange is too weak for this JVM, or of a "
+        "kind that it does not take (SHA-3, brainpool).",
         (
-            "Have the certificate issued anew with SHA-256 and RSA of 2048 bits or more.",
+            "Have the certificate issued anew with SHA-256, and RSA of 2048 bits or more or a NIST curve.",
             "Java 17 and 25 still accept SHA-1 and RSA of 1024 bits under a private CA, unless java.security is stricter here.",
         ),
         SURVEY,
@@ -179,7 +181,7 @@ IN_TLS = (
         ("Received fatal alert: handshake_failure", "Received fatal alert: insufficient_security", "No negotiable cipher suite"),
         "Server and JVM agree on no cipher suite or curve, or the server misses a client certificate.",
         (
-            "Does the server offer nothing but TLS_RSA key exchange? Java 17 accepts that, Java 25 refuses it: was Java updated?",
+            "Does the server offer nothing but TLS_RSA key exchange? Java 25 and late updates of 17 refuse it: was Java updated?",
             "Is its key on a brainpool curve or P-224? Java refuses these.",
             "Does it ask for a client certificate? A probe shows that.",
         ),

@@ -89,12 +89,15 @@ def test_a_self_signed_leaf_is_recommended_with_what_its_renewal_means(
     assert untrusted(new, store=[old]).trusted is ("again" not in words)
 
 
-def test_an_expired_leaf_is_never_recommended_and_the_cure_is_at_the_server() -> None:
+def test_an_expired_leaf_is_never_recommended_and_the_cure_is_at_the_server_with_a_stopgap_until_then() -> None:
     for issuer in (None, SUB):
         expired = leaf(issuer, start=LONG_AGO, end=PAST)
         diagnosis = untrusted(expired, SUB, ROOT, store=[OTHER])
         assert listed(diagnosis) == [(expired.der, "leaf", False)]
-        assert next_step(diagnosis).startswith(f"no import cures this: {HOST} expired on {PAST.date().isoformat()}")
+        cure, _, stopgap = next_step(diagnosis).partition("; as a stopgap the leaf can be imported: ")
+        assert cure == f"{HOST} expired on {PAST.date().isoformat()}; it must be renewed at the server"
+        assert stopgap == only(diagnosis).consequence
+        assert f"though it expired on {PAST.date().isoformat()}; it breaks at its renewal" in stopgap
 
 
 def test_an_expired_root_leaves_the_recommendation_to_what_is_valid() -> None:
@@ -148,7 +151,11 @@ def test_every_candidate_of_the_corpus_keeps_its_promise() -> None:
             candidates = anchor_candidates(diagnosis)
             offered += len(candidates)
             assert sum(candidate.recommended for candidate in candidates) <= 1
-            assert next_step(diagnosis).isprintable()
+            step = next_step(diagnosis)
+            assert step.isprintable()
+            if not diagnosis.trusted:
+                assert step.startswith("no import cures this: ") is not bool(candidates), scenario.name
+                assert any(candidate.consequence in step for candidate in candidates) is bool(candidates), scenario.name
             for candidate in candidates:
                 trial = diagnose(chain, scenario.server_name, [candidate.der], at=NOW, endpoint_identification=checked)
                 assert trial.trusted, scenario.name
