@@ -13,7 +13,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import as_file, files
@@ -21,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.errors import JavaError, UnreadableKeystore
+from allegra_tls_kit.java_home import java_home_of
 from allegra_tls_kit.text import count, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
 SECONDS = 60.0
 """For one start of a program of the JDK; on an idle machine it takes about half a second."""
@@ -110,11 +109,7 @@ def jvm_anchors(store: Path, *, java: Path | None = None) -> frozenset[str]:
     where it cannot read it, JavaError where there is no JVM or it does not answer, OSError where the file cannot be copied.
     """
     executable = find_java(java)
-    with _private_folder() as folder, _classes() as classes:
-        copy = folder / "store"
-        copy.write_bytes(store.read_bytes())
-        lines = _run([str(executable), HEAP, "-Duser.language=en", "-cp", str(classes), "Anchors", str(copy)], folder)
-    answers = [_DIGEST_OR_REFUSAL.fullmatch(line) for line in lines.splitlines()]
+    answers = [_DIGEST_OR_REFUSAL.fullmatch(line) for line in _asked(executable, "Anchors", store.read_bytes(), SECONDS)]
     refused = next((answer[2] for answer in answers if answer and answer[2] is not None), None)
     if refused is not None:
         raise UnreadableKeystore(f"{store}: a JVM cannot read it: {_verdict(refused).message}")
@@ -135,11 +130,7 @@ def _contents(cases: Sequence[JvmCase]) -> tuple[dict[Path, bytes], dict[Path, s
 
 
 def _answers(java: Path, cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> list[JvmVerdict]:
-    with _private_folder() as folder, _classes() as classes:
-        question = folder / "cases"
-        question.write_bytes(_question(cases, contents))
-        arguments = [str(java), HEAP, "-Duser.language=en", "-cp", str(classes), "JvmVerdicts", str(question)]
-        lines = _run(arguments, folder, SECONDS + SECONDS_A_CASE * len(cases)).splitlines()
+    lines = _asked(java, "JvmVerdicts", _question(cases, contents), SECONDS + SECONDS_A_CASE * len(cases))
     answers = [_ANSWER.fullmatch(line) for line in lines]
     if len(answers) != len(cases) or None in answers:
         raise JavaError(f"{visible(str(java))} gave {count(len(lines), 'line')}, no verdicts on {count(len(cases), 'case')}")
@@ -167,20 +158,18 @@ def _question(cases: Sequence[JvmCase], contents: Mapping[Path, bytes]) -> bytes
     return b"".join(parts)
 
 
-def _classes() -> AbstractContextManager[Path]:
-    """Give the folder with the compiled classes for as long as the context lasts."""
-    return as_file(files("allegra_tls_kit") / "java")
+def _asked(java: Path, program: str, question: bytes, seconds: float) -> list[str]:
+    """Let one of our Java programs read these bytes, in a file of its own; return the lines that it answers."""
+    with tempfile.TemporaryDirectory(prefix="allegra-tls-kit-") as name, as_file(files("allegra_tls_kit") / "java") as classes:
+        file = Path(name, "question")
+        file.write_bytes(question)
+        arguments = [str(java), HEAP, "-Duser.language=en", "-cp", str(classes), program, str(file)]
+        return _run(arguments, file.parent, seconds).splitlines()
 
 
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="allegra-tls-kit-") as name:
-        yield Path(name)
-
-
-def _run(arguments: Sequence[str], folder: Path, seconds: float = SECONDS) -> str:
+def _run(arguments: Sequence[str], folder: Path, seconds: float) -> str:
     """Start one program, wait for it, return what it wrote; JavaError with its own words where it fails."""
-    program = visible(Path(arguments[0]).name)
+    program = visible(arguments[0])
     surroundings = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
     output, errors = folder / "output", folder / "errors"
     try:
@@ -201,7 +190,19 @@ def _run(arguments: Sequence[str], folder: Path, seconds: float = SECONDS) -> st
     with output.open("rb") as out, errors.open("rb") as err:
         said, complained = out.read(MOST_OUTPUT + 1).decode("utf-8", "replace"), err.read(MOST_OUTPUT).decode("utf-8", "replace")
     if result.returncode != 0:
-        raise JavaError(f"{program} failed with exit status {result.returncode}: {visible((said + complained).strip())}")
+        raise JavaError(
+            f"{program} failed with exit status {result.returncode}: {visible((said + complained).strip())}{_hint(arguments[0])}"
+        )
     if len(said) > MOST_OUTPUT:
         raise JavaError(f"{program} wrote more than {MOST_OUTPUT:,} bytes")
     return said
+
+
+def _hint(java: str) -> str:
+    """Return what to do where a program that failed is not the JVM itself, as the shims of version managers are not."""
+    if java_home_of(Path(java)) is not None:
+        return ""
+    return (
+        "; it lies in no Java home: a script in a Java's place gets little of our environment, "
+        "so name the Java itself, or its home in JAVA_HOME"
+    )

@@ -10,14 +10,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.errors import LocateError
+from allegra_tls_kit.errors import JavaError, LocateError
 from allegra_tls_kit.evidence import records_folder
-from allegra_tls_kit.locate import find_jvms, locate
+from allegra_tls_kit.java_home import java_home_of, java_version
+from allegra_tls_kit.jvm import find_java
+from allegra_tls_kit.locate import locate
 from allegra_tls_kit.static import Badge, Static, Table, Tone
 from allegra_tls_kit.text import visible
+from allegra_tls_kit.witness import java_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from allegra_tls_kit.locate import Allegra
 
 REQUIRED, RECOMMENDED, OPTIONAL = "required", "recommended", "optional"
 
@@ -42,20 +47,29 @@ def _checks(home: str | Path, records: Path) -> Iterator[tuple[str, str, bool, s
     place = next(parent for parent in (records, *records.absolute().parents) if parent.exists())
     writable = place.is_dir() and os.access(place, os.W_OK)
     yield ("records can be written", REQUIRED, writable, str(records), "name another folder in RECORDS, or $ALLEGRA_TLS_RECORDS")
-    jvms = find_jvms()
-    java = f"{jvms[0].home} ({jvms[0].version or 'version unknown'})" if jvms else "none found"
-    wanted = "set JAVA_HOME, or install the extra `jvm`; it judges too, and its cacerts is what Allegra trusts by itself"
-    yield ("a Java, to ask it for its verdict", RECOMMENDED, bool(jvms), java, wanted)
     try:
-        allegra, found = str(locate(home or None).home), True
+        allegra = locate(home or None)
     except LocateError:
-        allegra, found = "not found", False
-    yield ("Allegra's home", RECOMMENDED, found, allegra, "name HOME in the notebooks, or work in the laboratory")
-    keytool = bool(jvms) and any((jvms[0].home / "bin" / name).exists() for name in ("keytool", "keytool.exe"))
+        allegra = None
+    java, seen = _java(allegra)
+    yield ("a Java, to ask it for its verdict", RECOMMENDED, java is not None, "none found" if java is None else seen, seen)
+    found = "not found" if allegra is None else str(allegra.home)
+    yield ("Allegra's home", RECOMMENDED, allegra is not None, found, "name HOME in the notebooks, or work in the laboratory")
+    keytool = java is not None and any((java.resolve().parent / name).exists() for name in ("keytool", "keytool.exe"))
     only = "only for stores that nothing else can write without loss"
     yield ("keytool", OPTIONAL, keytool, "beside that Java" if keytool else "not found", only)
     papermill = find_spec("papermill") is not None
     yield ("papermill", OPTIONAL, papermill, "installed" if papermill else "not installed", "only if you run the notebooks by it")
+
+
+def _java(allegra: Allegra | None) -> tuple[Path | None, str]:
+    """Return the program that is asked for verdicts, Allegra's own before any other, and its words; or None and the reason."""
+    try:
+        java = find_java(java_of(allegra))
+    except JavaError as error:
+        return None, str(error)
+    home = java_home_of(java)
+    return java, str(java) if home is None else f"{home} ({java_version(home) or 'version unknown'})"
 
 
 def _tone(grade: str, *, there: bool) -> Tone:

