@@ -89,7 +89,7 @@ class Attempt:
         except ssl.SSLError as error:
             self._loop.finish(self, self.failed(HandshakeFailed(handshake.words_of(error, self._tls))))
         except OSError as error:
-            words = f"{self._where()}: the connection broke while {_DOING[self._stage]}: {error.strerror or error}"
+            words = f"{self._endpoint.url}: the connection broke while {_DOING[self._stage]}: {error.strerror or error}"
             self._loop.finish(self, self.failed(ConnectionLost(words)))
 
     def on_resolved(self, addresses: list[SocketAddress] | ProbeError) -> None:
@@ -104,7 +104,7 @@ class Attempt:
         """Give up this address, or the whole attempt."""
         if now >= self.deadline:
             raise ProbeTimeout(
-                f"{self._where()}: {_DOING[self._stage]} took longer than {self._loop.timeout:g} s{self._timeout_hint()}"
+                f"{self._endpoint.url}: {_DOING[self._stage]} took longer than {self._loop.timeout:g} s{self._timeout_hint()}"
             )
         if self._stage is Stage.CONNECT and now >= self._connect_until:
             if self._socket is not None:
@@ -127,7 +127,7 @@ class Attempt:
                 return
             if not data:
                 raise ConnectionLost(
-                    f"{self._where()}: the server closed the connection while {_DOING[self._stage]}{self._seen()}"
+                    f"{self._endpoint.url}: the server closed the connection while {_DOING[self._stage]}{self._seen()}"
                 )
             self._on_data(data)
 
@@ -179,7 +179,7 @@ class Attempt:
             sock.close()
             self._refusals.append(f"{host}: {os.strerror(code)}")
         tried = visible("; ".join(self._refusals))
-        raise ConnectFailed(f"{self._where()}: no connection ({tried}); check host, port and firewall, from this machine")
+        raise ConnectFailed(f"{self._endpoint.url}: no connection ({tried}); check host, port and firewall, from this machine")
 
     def _wait_for_room(self, now: float) -> None:
         """Try again soon: others, of this run or of this process, will have closed their connections."""
@@ -242,7 +242,7 @@ class Attempt:
             return
         chain = self._chain()
         if not chain:
-            raise NoCertificate(f"{self._where()}: the handshake was completed without a certificate of the server")
+            raise NoCertificate(f"{self._endpoint.url}: the handshake was completed without a certificate of the server")
         cipher = self._tls.cipher()
         result = Probe(
             endpoint=self._endpoint,
@@ -284,9 +284,6 @@ class Attempt:
 
     def _transcript(self) -> tuple[str, ...]:
         return () if self._preamble is None else self._loop.same(tuple(self._preamble.transcript))
-
-    def _where(self) -> str:
-        return self._endpoint.url
 
     def _seen(self) -> str:
         if self._tls is not None:
