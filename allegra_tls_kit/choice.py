@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 NOTEBOOK = "20_import_certificate"
 
-_OTHER_KINDS = {40: "a SHA-1 fingerprint", 32: "an MD5 fingerprint", 0: "a text that is no row of hexadecimal digits"}
+_OTHER_KINDS = {40: "a SHA-1 fingerprint", 32: "an MD5 fingerprint"}
+_SHORTEST_ROW = 8
+"""Of hexadecimal digits; fewer may be a word, as in *ask a friend*."""
 _ALGORITHM = re.compile(r"\b(?:sha[\s_-]?\d+(?:[-/](?:224|256|384|512))?|md5)(?://?)?", re.IGNORECASE)
 """A name whose digits are none of the fingerprint's; behind curl's, slashes."""
 _RUNS = tuple(  # the second as well, for lines that were broken, and the first for a file's name behind, as sha256sum prints it
@@ -155,6 +157,8 @@ def _instead(text: str, digits: int) -> str:
         return "nothing"
     if odd := _LOOKS_LIKE_A_DIGIT.search(text):
         return f"a text with {odd[0]!r} ({unicodedata.name(odd[0])}), which only looks like a digit,"
+    if digits < _SHORTEST_ROW:
+        return "a text that is no row of hexadecimal digits"
     return _OTHER_KINDS.get(digits, f"a text with {digits} hexadecimal digits in a row")
 
 
