@@ -136,6 +136,7 @@ class _Change:
         self, plan: Plan, journal: Journal, password: PasswordSource, backup_folder: Path | None, witness: Witness | None
     ) -> None:
         self._plan, self._journal, self._source, self._witness = plan, journal, password, witness
+        self._id = plan.id
         self._target = Path(os.path.realpath(plan.keystore))  # Path.resolve raises RuntimeError on a loop of links before 3.13
         self._backup_folder = backup_folder or self._target.parent
         self._at = datetime.now(UTC)
@@ -146,7 +147,7 @@ class _Change:
     def made(self) -> Applied:
         try:
             before = self._plan.snapshot.sha256
-            self._journal.intend(self._plan, self._reached(ApplyState.CONFIRMED, before, f"plan {self._plan.id} is confirmed"))
+            self._journal.intend(self._plan, self._reached(ApplyState.CONFIRMED, before, f"plan {self._id} is confirmed"))
             self._password = _given(self._source, f"Password of {self._plan.keystore.name}")
             require_own_root(self._plan.keystore)
             require_no_loose_link(self._plan.keystore)
@@ -192,7 +193,7 @@ class _Change:
 
     def _keep_backup(self, data: bytes | None, like: Attributes | None) -> None:
         if data is not None:
-            copy = self._backup_folder / f"{self._target.name}.{self._at:%Y%m%dT%H%M%S.%fZ}.{self._plan.id}.bak"
+            copy = self._backup_folder / f"{self._target.name}.{self._at:%Y%m%dT%H%M%S.%fZ}.{self._id}.bak"
             swap.keep_copy(self._target, data, like, copy)
             self._backup = copy
 
@@ -235,7 +236,7 @@ class _Change:
         try:
             require_fresh(self._plan, keystore.read(data, self._plan.keystore, self._password))
         except KeystoreError as error:
-            raise StalePlan(f"{self._target} has changed since plan {self._plan.id} was made, and now: {error}") from None
+            raise StalePlan(f"{self._target} has changed since plan {self._id} was made, and now: {error}") from None
         raise StalePlan(f"{self._target}: somebody is writing it at this moment; read it again and plan again")
 
     def _is_in_place(self) -> bool:
@@ -266,7 +267,7 @@ class _Change:
         self._journal.keep(self._reached(state, digest, detail))
 
     def _reached(self, state: ApplyState, digest: str | None, detail: str) -> ApplyStep:
-        return ApplyStep(self._plan.id, state, self._target, digest, self._backup, detail)
+        return ApplyStep(self._id, state, self._target, digest, self._backup, detail)
 
 
 def _refusal(plan: Plan, confirm: str) -> KitError | None:

@@ -70,9 +70,12 @@ def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    """Return an entry without its certificate: a cacerts holds 150 of them that are nobody's news."""
-    kind, content = entry.kind, entry.content
-    return {"alias": entry.alias, "kind": kind, "sha256": entry.sha256, "content": content, "anchor": entry.anchor}
+    """Return an entry without its certificate: a cacerts holds 150 of them that are nobody's news.
+
+    Its content is told where it is more than the certificate, as of a key.
+    """
+    told = {"alias": entry.alias, "kind": entry.kind, "sha256": entry.sha256, "anchor": entry.anchor}
+    return told if entry.content == entry.sha256 else {**told, "content": entry.content}
 
 
 def _fields(value: Any, **instead: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
@@ -206,4 +209,5 @@ def _action_from(value: Mapping[str, Any]) -> Action:
 
 def _entry_from(value: Mapping[str, Any]) -> Entry:
     """Return an entry without its certificate, which a journal does not keep."""
-    return Entry(value["alias"], EntryKind(value["kind"]), None, value["content"], anchor=value["anchor"])
+    content = value["content"] if "content" in value else value["sha256"]
+    return Entry(value["alias"], EntryKind(value["kind"]), None, content, anchor=value["anchor"])

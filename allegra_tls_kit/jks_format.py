@@ -22,7 +22,7 @@ from allegra_tls_kit.errors import PasswordNeeded, UnreadableKeystore, WouldLose
 from allegra_tls_kit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from allegra_tls_kit.entry import Edit
 
@@ -79,15 +79,26 @@ def rewrite(data: bytes | None, source: str, password: str | None, edit: Edit) -
         )
     require_free((item.alias for item in items), source, edit)
     stamp = _DATE.pack(int(edit.at.timestamp() * 1000))
-    old = memoryview(data or b"")
-    entries: list[bytes | memoryview] = [old[item.place] for item in items if item.alias not in edit.remove]
+    added: list[bytes] = []
     for alias, certificate in edit.add.items():
         name = _encoded(alias.lower(), source)
         before = _BEFORE_CERTIFICATE.pack(_X509, len(certificate))
-        entries.append(b"".join((_HEAD.pack(_TRUSTED, len(name)), name, stamp, before, certificate)))
+        added += (_HEAD.pack(_TRUSTED, len(name)), name, stamp, before, certificate)
+    removed = [item.place for item in items if item.alias in edit.remove]
+    number = len(items) - len(removed) + len(edit.add)
     magic = b"\xfe\xed\xfe\xed" if data is None else data[:4]
-    entries.insert(0, _START.pack(magic, _VERSION, len(entries)))
-    return b"".join((*entries, _seal(entries, password)))
+    body: list[bytes | memoryview] = [_START.pack(magic, _VERSION, number), *_without(removed, items, data), *added]
+    return b"".join([*body, _seal(body, password)])
+
+
+def _without(removed: Iterable[slice], items: Sequence[_Item], data: bytes | None) -> Iterator[memoryview]:
+    """Yield what is left of the entries when those at these places are cut out, in as few pieces as there can be."""
+    whole = memoryview(data or b"")
+    start = _START.size
+    for place in removed:
+        yield whole[start : place.start]
+        start = place.stop
+    yield whole[start : items[-1].place.stop if items else start]
 
 
 def _collisions(items: list[_Item]) -> str:

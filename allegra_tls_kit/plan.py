@@ -232,10 +232,11 @@ def simulate(plan: Plan) -> tuple[Entry, ...]:
 
 def differences(expected: Iterable[Entry], found: Iterable[Entry]) -> tuple[str, ...]:
     """Name every alias in which two sets of entries differ, in kind, content or being there; creation dates do not count."""
-    before, after = (Counter((e.alias, e.kind, e.content, e.anchor) for e in entries) for entries in (expected, found))
-    if before == after:
+    listed = [[(e.alias, e.kind, e.content, e.anchor) for e in entries] for entries in (expected, found)]
+    if listed[0] == listed[1]:  # as a rule; counting takes longer
         return ()
-    old, new = ({alias for alias, *_ in held} for held in (before, after))
+    before, after = map(Counter, listed)
+    old, new = ({alias for alias, *_ in held} for held in listed)
     other = {alias for alias, *_ in (before - after) + (after - before)} & old & new  # of two entries of one alias, too
     return tuple(
         f"{visible(alias)} {what}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import stat
 import tempfile
@@ -34,6 +33,9 @@ LOCK_PATIENCE = 30.0
 NEW_FILE_MODE = 0o644
 """Trusted certificates are public, and the service's user has to read them: Java passes over a store that it cannot read."""
 NEW_FOLDER_MODE = 0o755
+_PREPARED = ".tmp"
+_RANDOM = 8
+"""Characters that `tempfile` puts into a name."""
 
 
 @contextlib.contextmanager
@@ -56,9 +58,7 @@ def locked(path: Path) -> Iterator[None]:
             f"{path}: this user may not write its folder, or the lock file in it: {error.strerror or error}"
         ) from None
     try:
-        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
-            with contextlib.suppress(OSError):
-                left.unlink()
+        _clear_away(path)
         yield
     finally:
         lock.release()
@@ -70,7 +70,7 @@ def prepared(path: Path, data: bytes, like: Attributes | None, *, folder: Path |
 
     It is gone when the context ends, unless it has got another name by then. Raises NotWritable and OSError.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PREPARED, dir=folder or path.parent)
     made = Path(name)
     try:
         with os.fdopen(descriptor, "w+b") as file:
@@ -157,6 +157,18 @@ def _holds(file: FileIO, data: bytes | None) -> bool:
         return False
     file.seek(0)
     return file.read() == data
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what was prepared for this file and never took its place."""
+    begin = f".{path.name}."
+    length = len(begin) + _RANDOM + len(_PREPARED)  # of a store whose name begins with this one's and a dot it is another
+    with os.scandir(path.parent) as files:
+        names = [file.name for file in files if file.name.startswith(begin) and file.name.endswith(_PREPARED)]
+    for name in names:
+        if len(name) == length:
+            with contextlib.suppress(OSError):
+                path.with_name(name).unlink()
 
 
 def _require_own(lock: Path) -> None:

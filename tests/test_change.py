@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from allegra_tls_kit.errors import (
     StalePlan,
     WrongPassword,
 )
-from allegra_tls_kit.events import read_events
+from allegra_tls_kit.events import changes_in, read_events
 from allegra_tls_kit.plan import differences
 from tests.changing import LONG_AGO, go, made, others, planned, states
 from tests.children import as_nobody
@@ -92,12 +93,41 @@ def test_a_change_and_its_way_back_leave_the_former_bytes(name: str, stores: Sto
     assert time.time() - path.stat().st_mtime < 60
 
 
+@pytest.mark.parametrize("name", sorted(HELD))
+def test_the_entries_of_every_kind_come_back_from_the_journal(
+    name: str, stores: Stores, tmp_path: Path, journal: Journal
+) -> None:
+    path = tmp_path / name
+    path.write_bytes((stores.folder / name).read_bytes())
+    plan = planned(path)
+    go(plan, journal)
+    events, _ = read_events(journal.path.read_bytes())
+    (told,) = changes_in(events)
+    assert told.plan == replace(plan, snapshot=replace(plan.snapshot, entries=told.plan.snapshot.entries))
+    assert differences(plan.snapshot.entries, told.plan.snapshot.entries) == ()
+    kept = next(event.value for event in events if event.kind == "Plan")["snapshot"]["entries"]
+    assert {entry["alias"] for entry in kept if "content" in entry} == {"k1", "k2", "s1"} & HELD[name].keys()
+    for entry, written in zip(plan.snapshot.entries, kept, strict=True):
+        written["content"] = entry.content  # as former versions wrote it of every entry
+    assert changes_in(events) == (told,)
+
+
 def test_removing_and_putting_back_gives_the_former_entries(store: Path, journal: Journal) -> None:
     before = read_keystore(store, lambda: PASSWORD)
     applied = go(plan_removal(before, ["theirs"], purpose="tidy"), journal)
     assert read_keystore(store, lambda: PASSWORD).entries == ()
     go(plan_rollback(applied, read_keystore(store, lambda: PASSWORD)), journal)
     assert differences(before.entries, read_keystore(store, lambda: PASSWORD).entries) == ()
+
+
+def test_what_a_killed_change_had_prepared_is_cleared_away_and_nothing_of_another_store(store: Path, journal: Journal) -> None:
+    left = store.with_name(f".{store.name}.abcd1234.tmp")
+    of_others = [f".{store.name}.old.abcd1234.tmp", ".other.ks.abcd1234.tmp", f".{store.name}.abcd1234.txt"]
+    for path in (left, *map(store.with_name, of_others)):
+        path.write_bytes(b"half")
+    applied = go(planned(store), journal)
+    assert applied.backup is not None
+    assert others(store) == sorted([*of_others, applied.backup.name])
 
 
 def test_nothing_to_do_leaves_the_file_alone(store: Path, journal: Journal) -> None:
