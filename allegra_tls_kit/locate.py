@@ -152,9 +152,9 @@ def locate(
     return Allegra(folder, learned.ground, folder / "keystore", jvms, tuple(looked_at))
 
 
-def find_jvms(environ: Mapping[str, str] | None = None) -> tuple[Jvm, ...]:
+def find_jvms() -> tuple[Jvm, ...]:
     """Return the Java installations that JAVA_HOME and PATH lead to, where no Allegra is asked for; empty where there is none."""
-    return _jvms((), os.environ if environ is None else environ, [])
+    return _jvms((), os.environ, [])
 
 
 def _from_environment(environ: Mapping[str, str], looked_at: list[str]) -> Learned | None:

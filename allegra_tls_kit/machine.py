@@ -55,9 +55,6 @@ def _checks(home: str | Path, records: Path) -> Iterator[tuple[str, str, bool, s
     yield ("a Java, to ask it for its verdict", RECOMMENDED, java is not None, "none found" if java is None else seen, seen)
     found = "not found" if allegra is None else str(allegra.home)
     yield ("Allegra's home", RECOMMENDED, allegra is not None, found, "name HOME in the notebooks, or work in the laboratory")
-    keytool = java is not None and any((java.resolve().parent / name).exists() for name in ("keytool", "keytool.exe"))
-    only = "only for stores that nothing else can write without loss"
-    yield ("keytool", OPTIONAL, keytool, "beside that Java" if keytool else "not found", only)
     papermill = find_spec("papermill") is not None
     yield ("papermill", OPTIONAL, papermill, "installed" if papermill else "not installed", "only if you run the notebooks by it")
 

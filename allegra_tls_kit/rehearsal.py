@@ -69,14 +69,14 @@ def rehearse_import(laboratory: Laboratory, records: str | os.PathLike[str] = ""
     return _left(laboratory, (ROOT_SERVER,), allegra, journal)
 
 
-def rehearse_history(laboratory: Laboratory, records: str | os.PathLike[str] = "") -> Rehearsal:
+def rehearse_history(laboratory: Laboratory) -> Rehearsal:
     """Play some years with the keystore `localhost.ks`: what was imported, what has been renewed since, who is gone.
 
     After the import of `rehearse_import` the certificate of `smtps-self-signed` is imported, and one of a server that is not
     there any more; then `smtps-self-signed` gets a new one, which Java refuses. The endpoints are those of `SERVERS`: all others
-    of the laboratory are refused or not reached whatever this keystore holds. `records` is as for `rehearse_import`.
+    of the laboratory are refused or not reached whatever this keystore holds. The record goes when the laboratory stops.
     """
-    journal = _journal(laboratory, records, "rehearsed-history")
+    journal = _journal(laboratory, "", "rehearsed-history")
     allegra = journal.keep(locate(laboratory.home))
     for name in (ROOT_SERVER, PINNED_SERVER):
         imported(laboratory, name, allegra, journal)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from allegra_tls_kit.demo import demo
 from allegra_tls_kit.evidence import open_journal, write_record
 from allegra_tls_kit.files import default_anchors, read_keystore
@@ -13,16 +11,13 @@ from allegra_tls_kit.rehearsal import ROOT_SERVER, imported
 from allegra_tls_kit.report import show, show_server, show_survey
 from allegra_tls_kit.way_back import plan_rollback
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def walk_through(records: str | Path = "") -> bool:
+def walk_through() -> bool:
     """Look, choose, compare, plan, apply, verify, roll back; print each step; tell whether all went as it should.
 
-    `records` is the record's folder; empty for a new one under the user's home. Needs no Java, and uses one where it is at hand.
+    The record is a new folder where records are made. Needs no Java, and uses one where it is at hand.
     """
-    journal = open_journal(records, "demo")
+    journal = open_journal(title="demo")
     with demo() as laboratory:
         allegra = journal.keep(locate(laboratory.home))
         print(show(allegra))

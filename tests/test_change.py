@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from allegra_tls_kit import (
+    Endpoint,
     Journal,
     KitError,
     Plan,
@@ -25,6 +26,7 @@ from allegra_tls_kit import (
     plan_rollback,
     read_keystore,
     simulate,
+    verify,
 )
 from allegra_tls_kit.errors import (
     NotConfirmed,
@@ -110,6 +112,17 @@ def test_the_entries_of_every_kind_come_back_from_the_journal(
     for entry, written in zip(plan.snapshot.entries, kept, strict=True):
         written["content"] = entry.content  # as former versions wrote it of every entry
     assert changes_in(events) == (told,)
+
+
+def test_to_verify_with_a_password_proves_the_store_too_and_a_server_that_is_gone_is_said(
+    store: Path, journal: Journal
+) -> None:
+    applied, nobody = go(planned(store), journal), Endpoint.parse("imaps://127.0.0.1:1")
+    with pytest.raises(WrongPassword):
+        verify(applied, nobody, journal, password=lambda: "another")
+    verified = verify(applied, nobody, journal, password=lambda: PASSWORD)
+    assert (verified.trusted, verified.diagnosis, verified.jvm) == (False, None, None)
+    assert verified.sentences[0].endswith("the server showed no certificate")
 
 
 def test_removing_and_putting_back_gives_the_former_entries(store: Path, journal: Journal) -> None:
