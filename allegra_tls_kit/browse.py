@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ipywidgets
 
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, keytool_notation
+from allegra_tls_kit.certificate import CertificateFacts, facts_or_words, keytool_notation
 from allegra_tls_kit.choice import KeystoreView, SurveyView
-from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.form import Form, labelled
 from allegra_tls_kit.plan import ALIAS_PREFIX
 from allegra_tls_kit.report import show_server, show_survey
@@ -145,7 +144,7 @@ class SurveyBrowser(_Browser[SurveyView]):
     def _row(self, name: str, result: Probe | ProbeFailure) -> _Row:
         (cells,) = _table(show_survey([result], self._anchors).parts).rows
         state = _words(cells[:1])
-        facts = _facts(result.chain[0]) if result.chain else None
+        facts = facts_or_words(result.chain[0]) if result.chain else None
         return _Row(
             name=name,
             label=f"{visible(name)} ⟨{state}⟩",
@@ -182,7 +181,7 @@ class KeystoreBrowser(_Browser[KeystoreView]):
         super().__init__(Table(count(len(rows), "entry"), table.head, ()), rows, STORE_STATES, view or KeystoreView(), notes)
 
     def _row(self, entry: Entry, cells: tuple[Cell, ...]) -> _Row:
-        facts = None if entry.certificate is None else _facts(entry.certificate)
+        facts = None if entry.certificate is None else facts_or_words(entry.certificate)
         until = facts.not_after if isinstance(facts, CertificateFacts) else _NEVER
         expires = until - self._at <= timedelta(days=WARN_DAYS)
         states = {"seen by Java": entry.anchor, "ours": entry.alias.startswith(ALIAS_PREFIX), "expires": expires}
@@ -205,11 +204,11 @@ class KeystoreBrowser(_Browser[KeystoreView]):
         created = f"{entry.created:%Y-%m-%d %H:%M} UTC" if entry.created else "not noted in the file"
         seen = Badge(Tone.OK, "yes") if entry.anchor else Badge(Tone.WARN, "no")
         rows: tuple[tuple[Cell, ...], ...] = (("kind", entry.kind.value), ("created", created), ("seen by Java", seen))
-        facts = None if entry.certificate is None else _facts(entry.certificate)
+        facts = None if entry.certificate is None else facts_or_words(entry.certificate)
         if isinstance(facts, CertificateFacts):
             rows += tuple((what, cell) for what, cell in _certificate_cells(facts, self._at).items() if cell)
         elif facts is not None:
-            rows += (("certificate", str(facts)),)
+            rows += (("certificate", facts),)
         return (Table("The entry", ("what", "value"), rows),)
 
 
@@ -232,14 +231,7 @@ def _certificate_cells(facts: CertificateFacts, at: datetime) -> dict[str, Cell]
     }
 
 
-def _facts(der: bytes) -> CertificateFacts | CertificateError:
-    try:
-        return certificate_facts(der)
-    except CertificateError as error:
-        return error
-
-
-def _searched(cells: Iterable[Cell], facts: CertificateFacts | CertificateError | None) -> str:
+def _searched(cells: Iterable[Cell], facts: CertificateFacts | str | None) -> str:
     more: tuple[str, ...] = ()
     if isinstance(facts, CertificateFacts):
         more = (facts.subject, facts.issuer, *facts.subject_alt_name, facts.sha256, keytool_notation(facts.sha256))

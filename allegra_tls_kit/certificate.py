@@ -94,6 +94,14 @@ def sha256_of(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def facts_or_words(der: bytes) -> CertificateFacts | str:
+    """Return what a certificate says, or in words why it cannot be read: in a table of many that is one cell."""
+    try:
+        return certificate_facts(der)
+    except CertificateError as error:
+        return str(error)
+
+
 @lru_cache(maxsize=PARSED_AT_ONCE)
 def load(der: bytes) -> x509.Certificate:
     """Parse one certificate, one that is no strict DER from a tidied copy (see `tidy`); the same bytes are parsed once.

@@ -13,9 +13,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import SHA256_DIGITS, certificate_facts, keytool_notation, sha256_of
+from allegra_tls_kit.certificate import SHA256_DIGITS, facts_or_words, keytool_notation, sha256_of
 from allegra_tls_kit.endpoint import Endpoint
-from allegra_tls_kit.errors import CertificateError, FingerprintError, NotCompared, SecretError
+from allegra_tls_kit.errors import FingerprintError, NotCompared, SecretError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,9 +180,8 @@ def check_fingerprint(der: bytes, reference: str, others: Iterable[bytes] = ()) 
 
 def _whose(sha256: str, certificates: Iterable[bytes]) -> str:
     for der in certificates:
-        try:
-            facts = certificate_facts(der)
-        except CertificateError:  # of a server, and not what is to be imported
+        facts = facts_or_words(der)
+        if isinstance(facts, str):  # of a server, and not what is to be imported
             continue
         if sha256 == facts.sha256:
             return f", which is that of another certificate here, {facts.name!r}"

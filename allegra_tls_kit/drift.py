@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import next_step
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, keytool_notation, sha256_of
-from allegra_tls_kit.errors import CertificateError, NotProbed
+from allegra_tls_kit.certificate import CertificateFacts, facts_or_words, keytool_notation, sha256_of
+from allegra_tls_kit.errors import NotProbed
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def leaf_in_words(result: _Result | None) -> str:
     if result is None:
         return ""
     if not result.chain:
-        return f"{type(result.error).__name__} ({result.stage})" if isinstance(result, ProbeFailure) else "no certificate"
-    facts = _facts(result.chain[0])
-    if facts is None:
+        return result.ended if isinstance(result, ProbeFailure) else "no certificate"
+    facts = facts_or_words(result.chain[0])
+    if isinstance(facts, str):
         return "a certificate that cannot be read"
     return f"{facts.name}, issued by {facts.issuer_cn or facts.issuer}, until {facts.not_after:%Y-%m-%d}"
 
@@ -133,11 +133,11 @@ def _changes(
 def _reached(before: _Result, after: _Result) -> Iterator[tuple[DriftKind, str]]:
     match before, after:
         case Probe(), ProbeFailure():
-            yield DriftKind.UNREACHABLE, _failure(after)
+            yield DriftKind.UNREACHABLE, after.sentence
         case ProbeFailure(), Probe():
-            yield DriftKind.REACHABLE, f"before {type(before.error).__name__} ({before.stage})"
+            yield DriftKind.REACHABLE, f"before {before.ended}"
         case ProbeFailure(), ProbeFailure() if (type(before.error), before.stage) != (type(after.error), after.stage):
-            yield DriftKind.FAILS_OTHERWISE, f"{_failure(after)}; before {type(before.error).__name__} ({before.stage})"
+            yield DriftKind.FAILS_OTHERWISE, f"{after.sentence}; before {before.ended}"
         case Probe(), Probe() if (before.tls_version, before.cipher) != (after.tls_version, after.cipher):
             spoken = f"{after.tls_version} with {after.cipher}"
             yield DriftKind.TLS_CHANGED, f"{spoken}, before {before.tls_version} with {before.cipher}"
@@ -148,10 +148,13 @@ def _certificates(before: Sequence[bytes], after: Sequence[bytes], *, vouched: b
     if before[0] == after[0]:
         came, went = (", ".join(map(_name, one)) or "none" for one in (_without(after, before), _without(before, after)))
         return DriftKind.CHAIN_CHANGED, f"the same certificate in another chain: came {came}; went {went}"
-    old, new = _facts(before[0]), _facts(after[0])
-    if old is not None and new is not None and old.public_key_sha256 == new.public_key_sha256:
-        return DriftKind.RENEWED, f"with the same key, until {new.not_after:%Y-%m-%d}{_reissued(old, new)}"
-    whose = f"{_name(after[0])} has another key than {_name(before[0])}{_reissued(old, new) if old and new else ''}"
+    old, new = facts_or_words(before[0]), facts_or_words(after[0])
+    reissued = ""
+    if isinstance(old, CertificateFacts) and isinstance(new, CertificateFacts):
+        reissued = _reissued(old, new)
+        if old.public_key_sha256 == new.public_key_sha256:
+            return DriftKind.RENEWED, f"with the same key, until {new.not_after:%Y-%m-%d}{reissued}"
+    whose = f"{_name(after[0])} has another key than {_name(before[0])}{reissued}"
     if vouched:
         return DriftKind.NEW_KEY, f"{whose}: renewed, and trusted by the anchors that were given"
     asked = f"ask whoever runs the server whether its SHA-256 is {keytool_notation(sha256_of(after[0]))}"
@@ -168,21 +171,10 @@ def _without(chain: Sequence[bytes], others: Sequence[bytes]) -> list[bytes]:
     return [der for der in chain if der not in others]
 
 
-def _failure(failure: ProbeFailure) -> str:
-    return f"{type(failure.error).__name__} ({failure.stage}): {failure.error}"
-
-
 def _judged(result: _Result | None, anchors: Sequence[bytes] | None) -> Diagnosis | None:
     return judge(result, anchors) if result is not None and result.chain and anchors is not None else None
 
 
 def _name(der: bytes) -> str:
-    facts = _facts(der)
-    return facts.name if facts is not None else "what cannot be read"
-
-
-def _facts(der: bytes) -> CertificateFacts | None:
-    try:
-        return certificate_facts(der)
-    except CertificateError:
-        return None
+    facts = facts_or_words(der)
+    return "what cannot be read" if isinstance(facts, str) else facts.name

@@ -23,7 +23,7 @@ from allegra_tls_kit.files import read_keystore_bytes
 from allegra_tls_kit.java_home import is_file, is_folder, trust_file
 from allegra_tls_kit.keystore import Snapshot, StoreType, no_certificate_in
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
-from allegra_tls_kit.text import count, visible
+from allegra_tls_kit.text import count, few, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -248,9 +248,8 @@ class _Connection:
         except OSError as error:
             names = []
             yield _disk(f"which stores compete with it is not known: {error.strerror}")
-        more = [f"{len(names) - LISTED_STORES} more"] if len(names) > LISTED_STORES else []
         if names:
-            yield _disk(f"stores of the same Allegra that compete with it: {', '.join([*names[:LISTED_STORES], *more])}")
+            yield _disk(f"stores of the same Allegra that compete with it: {few(names, LISTED_STORES)}")
         if self._jvm is None:
             yield _disk("no Java was found, so its cacerts are not shown")
         elif self._jvm.truststore_property is not None:

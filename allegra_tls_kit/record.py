@@ -8,8 +8,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
-from allegra_tls_kit.errors import CertificateError
+from allegra_tls_kit.certificate import facts_or_words, keytool_notation, role, sha256_of
 from allegra_tls_kit.events import Event, read_events
 from allegra_tls_kit.outcome import FOREIGN, Kinds, Outcome, by_kind_of, first, last, outcome_now, outcome_of, plans_of, values_of
 from allegra_tls_kit.static import Badge, Code, Heading, Note, Part, Static, Table, Tone
@@ -152,10 +151,9 @@ def _certificates(by_kind: Kinds) -> Parts:
 
 
 def _certificate_row(der: bytes, position: int) -> tuple[Badge | str, ...]:
-    try:
-        facts = certificate_facts(der)
-    except CertificateError as error:
-        return (Badge(Tone.BAD, "unreadable"), str(error), "", "", keytool_notation(sha256_of(der)))
+    facts = facts_or_words(der)
+    if isinstance(facts, str):
+        return (Badge(Tone.BAD, "unreadable"), facts, "", "", keytool_notation(sha256_of(der)))
     until = f"{facts.not_after:%Y-%m-%d %H:%M}"
     return role(facts, position), facts.subject, facts.issuer, until, keytool_notation(facts.sha256)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates, next_step
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation, role, sha256_of
+from allegra_tls_kit.certificate import certificate_facts, facts_or_words, keytool_notation, role, sha256_of
 from allegra_tls_kit.change import Verified
 from allegra_tls_kit.comparison import Comparison
 from allegra_tls_kit.effective import TRUSTED, EffectiveStore, verdicts
-from allegra_tls_kit.errors import CertificateError, KitError
+from allegra_tls_kit.errors import KitError
 from allegra_tls_kit.evidence import RecordCheck, RecordFolder
 from allegra_tls_kit.finding import Severity
 from allegra_tls_kit.keystore import Snapshot
@@ -122,7 +122,7 @@ def show_probe(result: Probe) -> Static:
 @show.register
 def show_failure(result: ProbeFailure) -> Static:
     """Return where and why a probe ended, and what was seen until then."""
-    failed = Note(Tone.BAD, f"{type(result.error).__name__} ({result.stage}): {result.error}")
+    failed = Note(Tone.BAD, result.sentence)
     chain = (_chain_table("Certificates seen before it failed", result.chain, result.at),) if result.chain else ()
     return Static((failed, *_transcript(result), *chain))
 
@@ -181,20 +181,20 @@ def _survey_row(result: Probe | ProbeFailure, diagnosis: Diagnosis | None) -> tu
     until: Cell = ""
     days = None
     if result.chain:
-        try:
-            facts = certificate_facts(result.chain[0])
+        facts = facts_or_words(result.chain[0])
+        if isinstance(facts, str):
+            name = facts
+        else:
             name, issuer = facts.name, facts.issuer_cn or facts.issuer
             days = (facts.not_after - result.at).days
             until = expiry(facts, result.at)
-        except CertificateError as error:
-            name = str(error)
     rank, tone, state, meaning = _state(result, diagnosis, days)
     return rank, state, (Badge(tone, state), result.endpoint.url, name, issuer, until, meaning)
 
 
 def _state(result: Probe | ProbeFailure, diagnosis: Diagnosis | None, days: int | None) -> tuple[int, Tone, str, str]:
     if isinstance(result, ProbeFailure):
-        return 0, Tone.BAD, "failed", f"{type(result.error).__name__} ({result.stage}): {result.error}"
+        return 0, Tone.BAD, "failed", result.sentence
     if days is not None and days < 0:
         return 1, Tone.BAD, "expired", next_step(diagnosis) if diagnosis else "the certificate has expired"
     if diagnosis is not None and not diagnosis.trusted:
@@ -225,10 +225,9 @@ def _chain_table(caption: str, chain: Sequence[bytes], at: datetime) -> Part:
 
 
 def _chain_row(position: int, der: bytes, at: datetime) -> tuple[Cell, ...]:
-    try:
-        facts = certificate_facts(der)
-    except CertificateError as error:
-        return (str(position), Badge(Tone.BAD, "unreadable"), str(error), "", "", "", "", keytool_notation(sha256_of(der)))
+    facts = facts_or_words(der)
+    if isinstance(facts, str):
+        return (str(position), Badge(Tone.BAD, "unreadable"), facts, "", "", "", "", keytool_notation(sha256_of(der)))
     return (
         str(position),
         role(facts, position),

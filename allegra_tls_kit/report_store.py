@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation, sha256_of
+from allegra_tls_kit.certificate import facts_or_words, keytool_notation, sha256_of
 from allegra_tls_kit.comparison import Compared, Comparison, Presence
 from allegra_tls_kit.effective import EffectiveStore, Treatment
-from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.plan import Action, ActionKind, Applied, Plan
 from allegra_tls_kit.risk import Reach, meaning, risks
 from allegra_tls_kit.static import Badge, Bar, Cell, Code, Details, Heading, Note, Part, Static, Table, Tone
@@ -193,15 +192,13 @@ def time_left(end: datetime, days: int) -> Bar:
 def _entry_row(snapshot: Snapshot, at: datetime | None) -> Iterable[tuple[Cell, ...]]:
     for entry in snapshot.entries:
         seen = Badge(Tone.OK, "yes") if entry.anchor else Badge(Tone.WARN, "no")
-        cells: tuple[Cell, ...] = ("", "", "")
-        if entry.certificate is not None:
-            try:
-                facts = certificate_facts(entry.certificate)
-                until = expiry(facts, at) if at else f"{facts.not_after:%Y-%m-%d}"
-                cells = (facts.name, until, keytool_notation(facts.sha256))
-            except CertificateError as error:
-                cells = (str(error), "", keytool_notation(entry.sha256 or ""))
-        yield (visible(entry.alias, 80), entry.kind.value, seen, *cells)
+        facts = "" if entry.certificate is None else facts_or_words(entry.certificate)
+        cells: tuple[Cell, ...] = (facts, "") if isinstance(facts, str) else (facts.name, _until(facts, at))
+        yield (visible(entry.alias, 80), entry.kind.value, seen, *cells, keytool_notation(entry.sha256 or ""))
+
+
+def _until(facts: CertificateFacts, at: datetime | None) -> Cell:
+    return expiry(facts, at) if at else f"{facts.not_after:%Y-%m-%d}"
 
 
 def _actions(plan: Plan) -> list[Part]:
@@ -227,11 +224,8 @@ def _is_routine(action: Action) -> bool:
 def _action_row(action: Action) -> tuple[Cell, ...]:
     cells: tuple[Cell, ...] = ("", "")
     if action.certificate is not None:
-        try:
-            facts = certificate_facts(action.certificate)
-            what = f"{facts.subject}, issued by {facts.issuer}, {_period(facts)}"
-        except CertificateError as error:  # to be removed, for being that
-            what = str(error)
+        facts = facts_or_words(action.certificate)  # what is to be removed may be unreadable
+        what = facts if isinstance(facts, str) else f"{facts.subject}, issued by {facts.issuer}, {_period(facts)}"
         cells = (keytool_notation(sha256_of(action.certificate)), what)
     badge = Badge(_ACTION_TONES.get(action.kind, Tone.INFO), action.kind.value)
     said = "; ".join(part for part in (action.reason, meaning(action)) if part)
@@ -259,12 +253,7 @@ def _commands(commands: Iterable[str]) -> Code:
 
 def _compared_row(row: Compared) -> tuple[Cell, ...]:
     tone = Tone.OK if row.presence in {Presence.SAME, Presence.OTHER_ALIAS} else Tone.WARN
-    name, period = row.kind.value, ""
-    if row.certificate is not None:
-        try:
-            facts = certificate_facts(row.certificate)
-            name, period = facts.name, _period(facts)
-        except CertificateError as error:
-            name = str(error)
+    facts = row.kind.value if row.certificate is None else facts_or_words(row.certificate)
+    name, period = (facts, "") if isinstance(facts, str) else (facts.name, _period(facts))
     one, other = (visible(", ".join(aliases), 80) for aliases in (row.in_one, row.in_other))
     return (Badge(tone, row.presence.value), one, other, name, period, keytool_notation(row.sha256))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from allegra_tls_kit.certificate import certificate_facts, keytool_notation
-from allegra_tls_kit.errors import CertificateError
+from allegra_tls_kit.certificate import certificate_facts, facts_or_words, keytool_notation
 from allegra_tls_kit.report import show
 from allegra_tls_kit.report_store import time_left
 from allegra_tls_kit.standing import EntryReview, EntryState, Renewal, Review, ServerReview, ServerState
@@ -122,10 +121,8 @@ def _entry_row(review: EntryReview) -> tuple[Cell, ...]:
 
 
 def _name(der: bytes | None) -> str:
-    try:
-        return certificate_facts(der).name if der is not None else ""
-    except CertificateError as error:
-        return str(error)
+    facts = "" if der is None else facts_or_words(der)
+    return facts if isinstance(facts, str) else facts.name
 
 
 def _badge(state: ServerState | EntryState) -> Badge:

@@ -62,6 +62,16 @@ class ProbeFailure:
     transcript: tuple[str, ...] = field(repr=False)
     seconds: float
 
+    @property
+    def ended(self) -> str:
+        """How and where it ended, as in `ProbeTimeout (greeting)`."""
+        return f"{type(self.error).__name__} ({self.stage})"
+
+    @property
+    def sentence(self) -> str:
+        """The same, with what happened and what to do."""
+        return f"{self.ended}: {self.error}"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

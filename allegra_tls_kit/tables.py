@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role, sha256_of
+from allegra_tls_kit.certificate import CertificateFacts, facts_or_words, role, sha256_of
 from allegra_tls_kit.columns import (
     CERTIFICATE_COLUMNS,
     COLUMNS,
@@ -23,7 +23,6 @@ from allegra_tls_kit.columns import (
 )
 from allegra_tls_kit.effective import verdicts
 from allegra_tls_kit.endpoint import Security
-from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
 from allegra_tls_kit.text import visible
 
@@ -156,10 +155,9 @@ def endpoint_cells(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _certificate_cells(der: bytes, position: int | None, at: datetime | None) -> dict[str, Any]:
-    try:
-        facts = certificate_facts(der)
-    except CertificateError as error:
-        return {"error": str(error), "fingerprint_sha256": sha256_of(der)}
+    facts = facts_or_words(der)
+    if isinstance(facts, str):
+        return {"error": facts, "fingerprint_sha256": sha256_of(der)}
     cells = {name: _cell(getattr(facts, name)) for name in CertificateFacts.__slots__ if name in CERTIFICATE_COLUMNS}
     cells |= {"fingerprint_sha256": facts.sha256, "fingerprint_sha1": facts.sha1}
     cells["role"] = role(facts, (0 if not facts.is_ca else 1) if position is None else position)

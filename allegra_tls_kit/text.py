@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 SHOWN_CHARACTERS = 300
 """Longer texts are cut here and say how long they were; a subject of a megabyte must not become a page of a megabyte."""
@@ -70,6 +70,12 @@ def listed(names: Sequence[str], limit: int) -> str:
         return ", ".join(names)
     more = names[-1] if names[-1].startswith("… (") else f"… ({count(len(names), 'name')})"  # a list that was cut says so itself
     return ", ".join((*names[:fitting], more))
+
+
+def few(names: Collection[str], most: int) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(islice(names, most)) + more
 
 
 def lines_of(blocks: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from allegra_tls_kit.rules import anchor_violation
 from allegra_tls_kit.standing import EntryReview, EntryState, Renewal, Review, ServerReview, ServerState
 from allegra_tls_kit.superset import is_copied
 from allegra_tls_kit.survey import Probe, ProbeFailure, judge
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.text import few, visible
 from allegra_tls_kit.trust import WARN_DAYS, Diagnosis
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ class _Reviewer:
         alias = self._holder.get(look.anchor)
         result, diagnosis = look.result, look.diagnosis
         if isinstance(result, ProbeFailure):
-            advice = f"{type(result.error).__name__} ({result.stage}): {result.error}"
-            return ServerReview(result.endpoint, ServerState.FAILED, alias, end, days, advice)
+            return ServerReview(result.endpoint, ServerState.FAILED, alias, end, days, result.sentence)
         if diagnosis is None:
             return ServerReview(result.endpoint, ServerState.NOT_JUDGED, alias, end, days, self._fault)
         state = ServerState.TRUSTED if days is None or days > WARN_DAYS else ServerState.RENEWAL_DUE
@@ -224,9 +223,10 @@ def _in_use(
     reading: Reading, days: int, *, pinned: bool, needed: tuple[str, ...], serves: tuple[str, ...]
 ) -> tuple[EntryState, str]:
     """Say what the end of a certificate in the store means: little for Java, much for what the server shows next."""
+    who = few(needed or serves, NAMED_SERVERS)
     if not needed:
-        return EntryState.IN_USE, f"Java ends the path of {_listed(serves)} here, and would find another one without it"
-    return (_pinned if pinned else _vouching)(_listed(needed), f"{reading.not_after:%Y-%m-%d}", days)
+        return EntryState.IN_USE, f"Java ends the path of {who} here, and would find another one without it"
+    return (_pinned if pinned else _vouching)(who, f"{reading.not_after:%Y-%m-%d}", days)
 
 
 def _pinned(who: str, day: str, days: int) -> tuple[EntryState, str]:
@@ -271,16 +271,11 @@ def _obstacle(snapshot: Snapshot, looks: Sequence[_Look]) -> str:
     if not looks:
         return "no server was looked at"
     unsettled = [look.url for look in looks if not look.settled]
-    return f"{_listed(unsettled)} must be reached and trusted first" if unsettled else ""
+    return f"{few(unsettled, NAMED_SERVERS)} must be reached and trusted first" if unsettled else ""
 
 
 def _judged(result: Probe | ProbeFailure, anchors: Sequence[bytes], at: datetime) -> Diagnosis | None:
     return judge(result, anchors, at=at) if result.chain or isinstance(result, Probe) else None
-
-
-def _listed(urls: Sequence[str]) -> str:
-    more = f" and {len(urls) - NAMED_SERVERS} more" if len(urls) > NAMED_SERVERS else ""
-    return ", ".join(urls[:NAMED_SERVERS]) + more
 
 
 def _certificate(entry: Entry) -> Reading | None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from allegra_tls_kit.anchor import anchor_candidates, next_step
-from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, role, sha256_of
+from allegra_tls_kit.certificate import CertificateFacts, certificate_facts, facts_or_words, role, sha256_of
 from allegra_tls_kit.columns import (
     DRIFT_COLUMNS,
     EXPIRY_COLUMNS,
@@ -32,11 +32,11 @@ from allegra_tls_kit.negotiation import negotiated
 from allegra_tls_kit.reading import read
 from allegra_tls_kit.survey import Probe, ProbeFailure, identification, judge
 from allegra_tls_kit.tables import endpoint_cells, frame_of, placed, with_zone
-from allegra_tls_kit.text import visible
+from allegra_tls_kit.text import few, visible
 from allegra_tls_kit.trust import CRITICAL_DAYS, WARN_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     import pandas as pd
 
@@ -76,8 +76,8 @@ class _Group:
             "certificates": len(self.certificates),
             "not_after": min(self.ends, default=None),
             "last_end": max(self.ends, default=None),
-            "endpoints": _listed(self.endpoints),
-            "aliases": _listed(self.entries),
+            "endpoints": few(self.endpoints, LISTED),
+            "aliases": few(self.entries, LISTED),
         }
 
 
@@ -201,8 +201,8 @@ def _expiry_row(der: bytes, group: _Group, at: datetime | None) -> dict[str, Any
     row: dict[str, Any] = group.cells | {"state": "unknown"}
     if not der:
         return row
-    facts = _facts(der)
-    if facts is None:
+    facts = facts_or_words(der)
+    if isinstance(facts, str):
         return row | {"fingerprint_sha256": sha256_of(der)}
     position = group.position if group.endpoints else int(facts.is_ca)
     row |= {name: getattr(facts, name) for name in ("not_after", "subject_cn", "issuer_cn")}
@@ -270,16 +270,5 @@ def _flat(results: Results) -> list[Probe | ProbeFailure]:
 
 
 def _leaf(result: Probe | ProbeFailure) -> CertificateFacts | None:
-    return _facts(result.chain[0]) if result.chain else None
-
-
-def _facts(der: bytes) -> CertificateFacts | None:
-    try:
-        return certificate_facts(der)
-    except CertificateError:
-        return None
-
-
-def _listed(names: Collection[str]) -> str:
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join([*names][:LISTED]) + more
+    facts = facts_or_words(result.chain[0]) if result.chain else ""
+    return None if isinstance(facts, str) else facts

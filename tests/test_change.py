@@ -114,9 +114,7 @@ def test_the_entries_of_every_kind_come_back_from_the_journal(
     assert changes_in(events) == (told,)
 
 
-def test_to_verify_with_a_password_proves_the_store_too_and_a_server_that_is_gone_is_said(
-    store: Path, journal: Journal
-) -> None:
+def test_to_verify_with_a_password_proves_the_store_too_and_a_server_that_is_gone_is_said(store: Path, journal: Journal) -> None:
     applied, nobody = go(planned(store), journal), Endpoint.parse("imaps://127.0.0.1:1")
     with pytest.raises(WrongPassword):
         verify(applied, nobody, journal, password=lambda: "another")

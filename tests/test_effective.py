@@ -173,7 +173,7 @@ def test_the_stores_of_one_allegra_compete(folder: Path, runtime: Path) -> None:
     for number in range(10):
         (folder / f"{number}.ks").write_bytes(b"")
     (first,) = stores_for(f"smtps://{HOST}", allegra(folder, runtime))
-    assert told(first, "0.ks, 1.ks", "9.ks, 2 more") is Ground.DISK
+    assert told(first, "0.ks, 1.ks", "9.ks and 2 more") is Ground.DISK
 
 
 def test_a_store_that_the_process_was_started_with_is_told(folder: Path, runtime: Path) -> None:

@@ -40,7 +40,8 @@ TRUSTED = kit.judge(probe_of(LEAF.der), [ROOT.der])
 
 
 def store(*certificates: bytes, exists: bool = True, notes: tuple[str, ...] = ()) -> kit.Snapshot:
-    entries = [kit.Entry(f"alias{n}", kit.EntryKind.TRUSTED, der, str(n), anchor=n != 1) for n, der in enumerate(certificates)]
+    trusted = kit.EntryKind.TRUSTED
+    entries = [kit.Entry(f"alias{n}", trusted, der, sha256_of(der), anchor=n != 1) for n, der in enumerate(certificates)]
     digest = "0" * 64 if exists else None
     return kit.Snapshot(PLACE, exists, kit.StoreType.JKS, digest, tuple(entries), False, False, notes)  # noqa: FBT003
 
