@@ -87,7 +87,7 @@ def apply(  # noqa: PLR0913 - what a person confirms, and what a change may need
     tried, which opens most stores and seals new ones; a restore needs none. The backup is `<name>.<UTC>.<plan's id>.bak`, beside
     the file or in `backup_folder`, which has to exist; its SHA-256 is `plan.snapshot.sha256`. `witness` reads the prepared store
     before it goes live: a JVM where one is at hand, `functools.partial(kit.jvm_anchors, java=…)` for a certain one, None for
-    nobody; the journal says what came of it. A plan that changes nothing writes nothing to the store.
+    nobody; the journal says what came of it. A plan that changes nothing needs no confirmation, and writes nothing to the store.
     Raises NotConfirmed, PlanRefused (a conflict, or a witness that sees something else), StalePlan, WrongPassword,
     PasswordNeeded, WouldLose, KeystoreLocked, NotWritable, UnexpectedOutcome, JournalError.
     """
@@ -273,7 +273,7 @@ class _Change:
 def _refusal(plan: Plan, confirm: str) -> KitError | None:
     if plan.conflicts:
         return PlanRefused(f"{plan.keystore}: {visible(plan.conflicts[0].alias)}: {plan.conflicts[0].reason}")
-    if confirm == plan.id:
+    if confirm == plan.id or not plan.changes:
         return None
     return NotConfirmed(
         f"read the plan, compare the fingerprint, then confirm={plan.id!r}; {visible(str(confirm), 20)!r} is not its id"

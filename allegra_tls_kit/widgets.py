@@ -5,6 +5,7 @@ What it needs of disk is read when it is made; a file that a person puts into it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -13,7 +14,7 @@ from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates
 from allegra_tls_kit.certificate import certificate_facts, certificates_in, keytool_notation
 from allegra_tls_kit.choice import ImportChoice, check_fingerprint, is_password_source, reference_fingerprint
 from allegra_tls_kit.errors import CertificateError, FingerprintError, SecretError
-from allegra_tls_kit.files import LONGEST_CERTIFICATES
+from allegra_tls_kit.files import LONGEST_CERTIFICATES, default_anchors
 from allegra_tls_kit.form import Form, labelled, said
 from allegra_tls_kit.reach import effect_of, show_reaches, store_reaches
 from allegra_tls_kit.report import show_candidates, show_diagnosis
@@ -39,7 +40,9 @@ class ImportGuide(Form):
     Put the form at the end of a cell to show it, and take `form.value` and `form.certificate()` in the next one. The arguments
     fill it beforehand, so that an unattended run gets the same choice without a hand; a certificate that `reference` names is
     chosen before the recommended one. `anchors` (DER) are what Java trusts already, for the verdict; `at_hand` (DER) are
-    certificates from the provider, offered beside those that the server showed, like those of a file put into the form.
+    certificates from the provider, offered beside those that the server showed and what the runtime of `allegra` trusts, like
+    those of a file put into the form. Of a server that Java trusts what it could be trusted by is offered all the same, and not
+    recommended: another store may lack it, and a run that is repeated finds it again.
     """
 
     def __init__(  # noqa: PLR0913 - the fields of the form
@@ -66,6 +69,7 @@ class ImportGuide(Form):
         given = ImportChoice("", "", reference, reference_from, keystore, password_from, operator, ticket)
         self._stores = {url: store_reaches(result.endpoint, allegra) for url, (result, _) in self._judged.items()}
         self._at_hand: tuple[bytes, ...] = tuple(at_hand)
+        self._of_runtime = default_anchors(allegra)
         self._keystore_given = bool(keystore)
         super().__init__(*self._proof(given), *self._place(given))
 
@@ -120,8 +124,7 @@ class ImportGuide(Form):
     def certificate(self) -> bytes:
         """Return the chosen certificate (DER) after comparing it with the reference; raises what `checked_certificate` does."""
         with self._lock:
-            received = self._judged[self._server.value][0].chain
-            return self.value.checked_certificate((*received, *self._at_hand))
+            return self.value.checked_certificate(self._known())
 
     # --- what a change brings about ------------------------------------------------------------------------------------------
 
@@ -168,7 +171,14 @@ class ImportGuide(Form):
         )
 
     def _candidates(self, more: Sequence[bytes] = ()) -> tuple[AnchorCandidate, ...]:
-        return anchor_candidates(self._judged[self._server.value][1], (*self._at_hand, *more))
+        result, diagnosis = self._judged[self._server.value]
+        at_hand = (*self._at_hand, *more, *self._of_runtime)
+        if not diagnosis.trusted:
+            return anchor_candidates(diagnosis, at_hand)
+        return tuple(replace(candidate, recommended=False) for candidate in anchor_candidates(judge(result, ()), at_hand))
+
+    def _known(self) -> tuple[bytes, ...]:
+        return (*self._judged[self._server.value][0].chain, *self._at_hand, *self._of_runtime)
 
     def _offer_certificates(self) -> None:
         _, diagnosis = self._judged[self._server.value]
@@ -195,7 +205,7 @@ class ImportGuide(Form):
         if not reference.strip():
             return Note(Tone.WARN, f"Not compared yet. The chosen certificate has SHA-256 {keytool_notation(chosen.sha256)}")
         try:
-            check_fingerprint(chosen.der, reference, (*self._judged[self._server.value][0].chain, *self._at_hand))
+            check_fingerprint(chosen.der, reference, self._known())
         except FingerprintError as error:
             return Note(Tone.BAD, f"No match: {error}")
         return Note(Tone.OK, f"Match: {keytool_notation(chosen.sha256)}")
@@ -222,9 +232,9 @@ class ImportGuide(Form):
         }
         table = Table("As chosen", ("what", "value"), tuple((what, value or "not given") for what, value in rows.items()))
         verdict = show_diagnosis(diagnosis).parts[0]
-        sent = chosen is None or chosen.der in result.chain
+        found = chosen is None or chosen.der in (*result.chain, *self._of_runtime)
         notes = (verdict, self._comparison(), effect_of(choice.keystore, stores))
-        return Static((table, *notes, *_as_text(choice, sent=sent)))
+        return Static((table, *notes, *_as_text(choice, found=found)))
 
 
 def _upload_button() -> Any:  # noqa: ANN401 - ipywidgets has no types
@@ -270,13 +280,13 @@ def _is_named(candidate: AnchorCandidate, reference: str) -> bool:
         return False
 
 
-def _as_text(choice: ImportChoice, *, sent: bool) -> Iterator[Part]:
+def _as_text(choice: ImportChoice, *, found: bool) -> Iterator[Part]:
     """Give the choice as a literal and as a command, with what the command cannot know."""
     if not choice.password_from:
         yield Note(Tone.BAD, f"No source of the password is named; {_SOURCES}.")
         return
     parts: list[Part] = [Code(f"kit.{choice!r}"), Code(visible(choice.run_command(), LONGEST_COMMAND))]
-    if not sent:
+    if not found:
         parts.append(
             Note(Tone.INFO, "The server does not send this certificate: add -p CERTIFICATE_FILE=… and the provider's file.")
         )

@@ -143,7 +143,7 @@ def test_what_a_killed_change_had_prepared_is_cleared_away_and_nothing_of_anothe
 
 def test_nothing_to_do_leaves_the_file_alone(store: Path, journal: Journal) -> None:
     plan = planned(store, TRUSTED.der)
-    applied = go(plan, journal)
+    applied = apply(plan, journal, confirm="")
     assert (applied.changed, applied.backup, applied.sha256) == (False, None, plan.snapshot.sha256)
     assert store.stat().st_mtime == LONG_AGO
     assert others(store) == []

@@ -210,6 +210,33 @@ def test_an_import_stops_for_the_confirmation_and_with_it_goes_through(
     assert "As chosen" in str(outputs(record.path / "20_import_certificate.ipynb"))
 
 
+def test_an_import_is_judged_by_the_store_that_allegra_reads_and_a_second_run_changes_nothing(
+    laboratory: kit.Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a server has gone over to a CA that Java knows, and Allegra has a store of its own, in which it is not."""
+    (root,) = certificates_in(laboratory.ca_file.read_bytes(), "ca")
+    own, cacerts = tmp_path / "home" / "keystore" / "localhost.ks", tmp_path / "jdk" / "lib" / "security" / "cacerts"
+    for path, der in ((own, OTHER_ROOT.der), (cacerts, root)):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(rewrite(None, path, "changeit", Edit({"ca": der}, frozenset(), NOW)))
+    monkeypatch.setenv("JAVA_HOME", str(cacerts.parents[2]))
+    endpoint, reference = laboratory.endpoints["imap"], laboratory.reference_fingerprints["imap"]
+    assert kit.judge(kit.probe(endpoint), [root]).trusted
+    given = {"ENDPOINT": endpoint.url, "HOME": str(tmp_path / "home"), "REFERENCE": reference, "REFERENCE_FROM": "the provider"}
+    record, said = ran("20_import_certificate", tmp_path / "first", **given)
+    shown = str(outputs(record.path / "20_import_certificate.ipynb"))
+    assert "Java refuses mail.demo.test: PKIX path building failed" in shown
+    assert "root, recommended: Demo Root CA" in shown  # which the server does not send, and the runtime has
+
+    given["CONFIRM"] = confirmation(said)
+    record, said = ran("20_import_certificate", tmp_path / "second", **given)
+    assert (said, record.outcome) == ("", kit.Outcome.VERIFIED)
+    after = own.read_bytes()
+    record, said = ran("20_import_certificate", tmp_path / "third", **given)
+    assert (said, record.outcome) == ("", kit.Outcome.UNCHANGED)
+    assert own.read_bytes() == after
+
+
 def confirmation(said: str) -> str:
     identity = re.search(r"NotConfirmed: .*confirm='([0-9a-f]{8})'", said)
     assert identity is not None, said

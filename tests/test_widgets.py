@@ -22,6 +22,7 @@ from allegra_tls_kit.errors import SecretError
 from allegra_tls_kit.files import LONGEST_CERTIFICATES
 from allegra_tls_kit.static import Code, Details
 from tests.chains import issue
+from tests.changing import made
 from tests.shown import HOSTILE, HOSTILE_LEAF, LEAF, OTHER_ROOT, ROOT, failure_of, flat, notebook, probe_of, text_of
 
 MAIL = probe_of(LEAF.der, ROOT.der)
@@ -95,11 +96,32 @@ def test_a_keystore_that_was_named_stays_whatever_server_is_chosen(allegra: kit.
     assert guide.value.keystore == "/srv/one.ks"
 
 
-def test_where_java_trusts_already_there_is_nothing_to_choose(allegra: kit.Allegra) -> None:
-    guide = kit.ImportGuide([TRUSTED], allegra, anchors=[ROOT.der])
+def test_where_java_trusts_already_nothing_is_recommended_and_what_is_trusted_can_be_chosen_again(allegra: kit.Allegra) -> None:
+    guide = kit.ImportGuide([MAIL], allegra, anchors=[ROOT.der])
+    labels = [label for label, _ in field(guide, "Certificate to import").options]
+    assert [label.split(":")[0] for label in labels] == ["root", "leaf"]
+    assert "Next: nothing to import: Java trusts this server" in said(guide)
+    field(guide, "Reference SHA-256").value, field(guide, "Reference from").value = PROOF.values()
+    assert guide.certificate() == ROOT.der
+
+
+def test_where_no_import_helps_there_is_nothing_to_choose(allegra: kit.Allegra) -> None:
+    guide = kit.ImportGuide([probe_of(LEAF.der, url="ldaps://other.example.com")], allegra)
     assert "There is nothing to import for this server." in said(guide)
     with pytest.raises(kit.KitError, match="no certificate was chosen"):
-        guide.value.checked_certificate(TRUSTED.chain)
+        guide.value.checked_certificate([LEAF.der])
+
+
+def test_what_the_runtime_trusts_is_offered_where_the_server_does_not_send_it(tmp_path: Path) -> None:
+    cacerts = tmp_path / "jdk" / "lib" / "security" / "cacerts"
+    cacerts.parent.mkdir(parents=True)
+    cacerts.write_bytes(made({"root": ROOT.der, "other": OTHER_ROOT.der}))
+    allegra = kit.locate(tmp_path, processes=(), environ={"JAVA_HOME": str(tmp_path / "jdk")})
+    guide = kit.ImportGuide([TRUSTED], allegra, anchors=[OTHER_ROOT.der], **PROOF)
+    labels = [label for label, _ in field(guide, "Certificate to import").options]
+    assert [label.split(":")[0] for label in labels] == ["root, recommended", "leaf"]
+    assert guide.certificate() == ROOT.der
+    assert "add -p CERTIFICATE_FILE" not in str(guide.twin())
 
 
 @pytest.mark.parametrize(
