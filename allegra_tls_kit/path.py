@@ -49,7 +49,7 @@ class Anchors:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CertificationPath:
     """What the search for a path gave.
 
     `path` is leaf first, without the anchor; `anchor` is None where the leaf itself is one, or where no path was found.
@@ -79,13 +79,13 @@ def anchors_of(ders: tuple[bytes, ...]) -> Anchors:
     return Anchors(frozenset(ders).difference(malformed), sorted_anchors, tuple(malformed))
 
 
-def judge(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> Outcome:
+def certification_path(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> CertificationPath:
     """Find the path that Java takes and say whether it holds; the chain must not be empty.
 
     A chain in order, each the issuer of the one before, goes straight to the validator; any other to the builder.
     """
     if chain[0].der in anchors.ders:
-        return Outcome((chain[0],), None, None)
+        return CertificationPath((chain[0],), None, None)
     for position, (below, above) in enumerate(pairwise(chain), 1):
         if above.subject != below.issuer:
             return _build(chain, anchors, at, java_version)
@@ -99,7 +99,7 @@ def judge(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_version
 # --- the two ways to a path ------------------------------------------------------------------------------------------------
 
 
-def _validate(path: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> Outcome:
+def _validate(path: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> CertificationPath:
     """Hold a path against each anchor that its last certificate names; the first that fits counts."""
     failed = "PKIX path validation failed: java.security.cert.CertPathValidatorException: "
     words = "Path does not chain with any of the trust anchors"
@@ -110,10 +110,10 @@ def _validate(path: Sequence[Reading], anchors: Anchors, at: datetime, java_vers
         if not found:
             return _closed(path, anchor, "validation")
         words = found[0].words
-    return Outcome(tuple(path), None, failed + words)
+    return CertificationPath(tuple(path), None, failed + words)
 
 
-def _build(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> Outcome:
+def _build(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_version: int) -> CertificationPath:
     """Search a path among the certificates sent, in any order, to an anchor."""
     failed = "PKIX path building failed: sun.security.provider.certpath.SunCertPathBuilderException: "
     leaf = chain[0]
@@ -121,15 +121,15 @@ def _build(chain: Sequence[Reading], anchors: Anchors, at: datetime, java_versio
         search = _Search(chain, anchors, at, java_version)
         for path, anchor in search.paths((leaf,), 0):
             return _closed(path, anchor, "building")
-    return Outcome((leaf,), None, f"{failed}unable to find valid certification path to requested target")
+    return CertificationPath((leaf,), None, f"{failed}unable to find valid certification path to requested target")
 
 
-def _closed(path: Sequence[Reading], anchor: Reading, stage: str) -> Outcome:
+def _closed(path: Sequence[Reading], anchor: Reading, stage: str) -> CertificationPath:
     """Make the last two checks of a path that holds; Java does not look for another path when they fail."""
     if (violation := anchor_violation(anchor)) is not None:
         words = f"PKIX path {stage} failed: sun.security.validator.ValidatorException: {violation.words}"
-        return Outcome(tuple(path), anchor, words)
-    return Outcome(tuple(path), anchor, next((violation.words for violation in leaf_violations(path[0])), None))
+        return CertificationPath(tuple(path), anchor, words)
+    return CertificationPath(tuple(path), anchor, next((violation.words for violation in leaf_violations(path[0])), None))
 
 
 class _Search:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from allegra_tls_kit.endpoint import Endpoint
 
-Results = tuple[Probe | ProbeFailure, ...]
+_Results = tuple[Probe | ProbeFailure, ...]
 _ONLY = ""
 
 
@@ -38,7 +38,7 @@ def probe_all(
     in_flight: int = 2048,
     executor: Executor | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Results:
+) -> _Results:
     """Look at many servers at once; the results stand in the order of the endpoints.
 
     `timeout` is the total for each endpoint in seconds, from the moment its turn comes; four of one host are looked at at a time.
@@ -62,7 +62,7 @@ def probe_zones(
     timeout: float = 10.0,
     in_flight: int = 2048,
     progress: Callable[[Progress], None] | None = None,
-) -> dict[str, Results]:
+) -> dict[str, _Results]:
     """Look at the same servers from several places in the network at once; each zone has results as `probe_all` returns them.
 
     `zones` has for each name the executor whose workers stand there, None for this process. Frames take what comes back, with a
@@ -82,12 +82,12 @@ class _Look:
         self._task = task
         self._zones = zones
         self._shipments = {zone: Shipment(task, executor) for zone, executor in zones.items() if executor is not None}
-        self._here: Results = ()
+        self._here: _Results = ()
         self._own = Progress(0, 0, 0, 0.0)
         self._progress = progress
         self._started = self._told = time.monotonic()
 
-    def results(self) -> dict[str, Results]:
+    def results(self) -> dict[str, _Results]:
         """Look from everywhere; whatever breaks it off, the workers are let go."""
         try:
             self._look()
@@ -127,7 +127,7 @@ class _Look:
         elif not self._here:  # stopped before it began
             self._here = tuple(not_looked_at(endpoint, stopped_by_hand()) for endpoint in self._task.endpoints)
 
-    def _found(self) -> dict[str, Results]:
+    def _found(self) -> dict[str, _Results]:
         return {zone: self._shipments[zone].results() if zone in self._shipments else self._here for zone in self._zones}
 
     def _now(self, *, over: bool = False) -> Progress:

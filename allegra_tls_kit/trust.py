@@ -19,7 +19,7 @@ from allegra_tls_kit.certificate import sha256_of
 from allegra_tls_kit.errors import CertificateError
 from allegra_tls_kit.finding import Finding, FindingCode, Severity
 from allegra_tls_kit.identity import refusal
-from allegra_tls_kit.path import LONGEST_CHAIN, Anchors, Outcome, anchors_of, identifiers_match, judge
+from allegra_tls_kit.path import LONGEST_CHAIN, Anchors, CertificationPath, anchors_of, certification_path, identifiers_match
 from allegra_tls_kit.reading import Reading, read, self_signed, signed
 from allegra_tls_kit.rules import Violation, anchor_violation, leaf_violations, signature_name, unsupported_key, violations
 from allegra_tls_kit.text import count, visible
@@ -111,16 +111,17 @@ def _diagnosed(  # noqa: PLR0913, PLR0917 - as above
     known = anchors_of(anchors)
     received, unreadable = _read_all(chain)
     obstacles = [*_obstacles(chain, received, unreadable, known, java_version)]
-    outcome = judge(received, known, at, java_version) if received and known.ders else Outcome((), None, None)
+    none = CertificationPath((), None, None)
+    found = certification_path(received, known, at, java_version) if received and known.ders else none
     wrong_name = _wrong_name(received[0], server_name, endpoint_identification, java_version) if received else None
-    refused = obstacles[0][0] if obstacles else outcome.message
+    refused = obstacles[0][0] if obstacles else found.message
     message = refused or (wrong_name if endpoint_identification else None)
     findings = [finding for _, finding in obstacles]
-    findings += _path_findings(received, known, outcome, at, java_version)
+    findings += _path_findings(received, known, found, at, java_version)
     findings += _name_findings(received, wrong_name, asked=endpoint_identification is not None)
     findings += [Finding(FindingCode.MALFORMED, Severity.WARNING, sha256_of(der), _UNREADABLE_ANCHOR) for der in known.malformed]
     codes = {finding.code for finding in findings if finding.severity is Severity.ERROR}
-    verified = [certificate.der for certificate in (*outcome.path, outcome.anchor) if certificate is not None]
+    verified = [certificate.der for certificate in (*found.path, found.anchor) if certificate is not None]
     return Diagnosis(
         trusted=message is None,
         findings=_in_order(findings, refused=message is not None),
@@ -186,7 +187,7 @@ def _obstacles(
 
 
 def _path_findings(
-    received: list[Reading], known: Anchors, outcome: Outcome, at: datetime, java_version: int
+    received: list[Reading], known: Anchors, found: CertificationPath, at: datetime, java_version: int
 ) -> Iterator[Finding]:
     if not received:
         return
@@ -194,8 +195,8 @@ def _path_findings(
     if leaf.der in known.ders:
         path, anchor = [leaf], None
         yield from _pinned_findings(leaf, at)
-    elif outcome.anchor is not None:
-        path, anchor = [*outcome.path], outcome.anchor
+    elif found.anchor is not None:
+        path, anchor = [*found.path], found.anchor
         yield from _rule_findings(path, anchor, at, java_version)
     else:
         path, anchor = _trail(received, known)
