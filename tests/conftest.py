@@ -19,6 +19,7 @@ from allegra_tls_kit.evidence import RECORDS_VARIABLE
 from allegra_tls_kit.journal import Journal
 from allegra_tls_kit.jvm import find_java
 from tests.changing import LONG_AGO, made
+from tests.shown import CANARY
 from tests.stores import TRUSTED, Stores, make_stores
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ def laboratory() -> Iterator[Laboratory]:
     """The embedded laboratory, for tests that leave it as it is."""
     with demo() as running:
         yield running
+
+
+@pytest.fixture
+def given(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Parameters of an import into a store of this test's own, under a password that must show nowhere."""
+    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
+    return {
+        "ENDPOINT": laboratory.endpoints["smtp"].url,
+        "HOME": str(laboratory.home),
+        "KEYSTORE": str(tmp_path / "keystore" / "localhost.ks"),
+        "REFERENCE": laboratory.reference_fingerprints["smtp"],
+        "REFERENCE_FROM": "the provider, by telephone",
+        "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
+    }
 
 
 @pytest.fixture

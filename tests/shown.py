@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 URL = "smtp://mail.example.com:587"
+CANARY = "hunter2-canary"
+"""A password that must show nowhere."""
 HOSTILE = "<script>alert(1)</script><b onload=x>`|\u202e\x1b[31m"
 ROOT = issue("Example Root", ca=True)
 OTHER_ROOT = issue("Other Root", ca=True)

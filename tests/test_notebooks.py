@@ -16,14 +16,13 @@ from allegra_tls_kit.certificate import certificates_in, sha256_of
 from allegra_tls_kit.errors import RunbookFailed
 from allegra_tls_kit.keystore import Edit, rewrite
 from tests.chains import NOW
-from tests.shown import LEAF, OTHER_ROOT, holding, require_sums, text_of, text_of_page
+from tests.shown import CANARY, LEAF, OTHER_ROOT, holding, require_sums, text_of, text_of_page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Cells = list[dict[str, Any]]
 WIDGET = "application/vnd.jupyter.widget-view+json"
-CANARY = "hunter2-canary"
 LONGEST_CELL = 8
 LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.AsyncFor, ast.While, ast.Try)
 
@@ -176,17 +175,8 @@ def test_an_import_stops_where_no_reference_is_given_and_leaves_its_record(tmp_p
 
 
 def test_an_import_stops_for_the_confirmation_and_with_it_goes_through(
-    laboratory: kit.Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    laboratory: kit.Laboratory, given: dict[str, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
-    given = {
-        "ENDPOINT": laboratory.endpoints["smtp"].url,
-        "HOME": str(laboratory.home),
-        "KEYSTORE": str(tmp_path / "keystore" / "localhost.ks"),
-        "REFERENCE": laboratory.reference_fingerprints["smtp"],
-        "REFERENCE_FROM": "the provider, by telephone",
-        "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
-    }
     record, said = ran("20_import_certificate", tmp_path / "first", **given)
     identity = confirmation(said)
     assert record.outcome is kit.Outcome.PLANNED

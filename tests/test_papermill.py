@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 import allegra_tls_kit as kit
 from allegra_tls_kit.certificate import certificates_in
-from tests.shown import holding
+from tests.shown import CANARY, holding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
-CANARY = "hunter2-canary"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -46,17 +44,8 @@ def test_a_survey_runs_under_papermill(laboratory: kit.Laboratory, tmp_path: Pat
 
 
 def test_an_import_under_papermill_stops_for_the_confirmation_and_with_it_goes_through(
-    laboratory: kit.Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    laboratory: kit.Laboratory, given: dict[str, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
-    given = {
-        "ENDPOINT": laboratory.endpoints["smtp"].url,
-        "HOME": str(laboratory.home),
-        "KEYSTORE": str(tmp_path / "keystore" / "localhost.ks"),
-        "REFERENCE": laboratory.reference_fingerprints["smtp"],
-        "REFERENCE_FROM": "the provider, by telephone",
-        "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
-    }
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
     _, _, said = executed("20_import_certificate", tmp_path / "first", given)

@@ -16,7 +16,7 @@ import allegra_tls_kit as kit
 from allegra_tls_kit.choice import is_password_source
 from allegra_tls_kit.errors import RunbookError, RunbookFailed
 from allegra_tls_kit.runbook import checked_parameters, copy_notebooks
-from tests.shown import HOSTILE, notebook, require_sums, text_of
+from tests.shown import CANARY, HOSTILE, notebook, require_sums, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PARAMETERS = (
     'NAME = ""\nTIMEOUT_S = 5.0\nCOUNT = 3\nDEEP = False\nOFFSET = -1\nPASSWORD_FROM = "changeit"  # a source\nRECORD = ""'
 )
-CANARY = "hunter2-canary"
 
 
 def checked(parameters: dict[str, Any], source: str = PARAMETERS) -> dict[str, Any]:

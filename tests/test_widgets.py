@@ -23,7 +23,7 @@ from allegra_tls_kit.files import LONGEST_CERTIFICATES
 from allegra_tls_kit.static import Code, Details
 from tests.chains import issue
 from tests.changing import made
-from tests.shown import HOSTILE, HOSTILE_LEAF, LEAF, OTHER_ROOT, ROOT, failure_of, flat, notebook, probe_of, text_of
+from tests.shown import CANARY, HOSTILE, HOSTILE_LEAF, LEAF, OTHER_ROOT, ROOT, failure_of, flat, notebook, probe_of, text_of
 
 MAIL = probe_of(LEAF.der, ROOT.der)
 TRUSTED = probe_of(LEAF.der, url="imaps://imap.example.com:993")
@@ -31,7 +31,6 @@ LDAP = probe_of(issue("ldap.example.com").der, url="ldaps://ldap.example.com:636
 RESULTS = (failure_of(url="pop3s://pop.example.com:995"), MAIL, LDAP)
 PROOF: dict[str, Any] = {"reference": kit.keytool_notation(sha256_of(ROOT.der)), "reference_from": "Jane Doe, by telephone"}
 REST: dict[str, Any] = {"operator": "me", "ticket": "CHG-1", "password_from": "env:STOREPASS", "keystore": "/srv/other.ks"}
-CANARY = "hunter2-canary"
 
 
 @pytest.fixture
