@@ -11,13 +11,16 @@ import argparse
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from allegra_tls_kit.effective import Treatment, effective_truststores
 from allegra_tls_kit.endpoint import Endpoint
 from allegra_tls_kit.errors import EndpointError, KitError, LocateError, RecordError, RunbookError, RunbookStopped, SigningError
 from allegra_tls_kit.evidence import records_folder, verify_record
 from allegra_tls_kit.files import read_endpoints, read_truststore
+from allegra_tls_kit.locate import locate
 from allegra_tls_kit.outcome import Outcome
 from allegra_tls_kit.probe import probe_all
 from allegra_tls_kit.progress_line import ProgressLine
@@ -27,6 +30,9 @@ from allegra_tls_kit.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from allegra_tls_kit.effective import EffectiveStore
+    from allegra_tls_kit.keystore import Snapshot
 
 DETAILED = 3
 """So many servers are shown at full length, more of them as a table."""
@@ -67,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     probe = commands.add_parser("probe", help="look at servers: chain, Java's verdict, what to do next")
     probe.add_argument("url", nargs="+", help="smtp://mail.example.com:587, ldaps://10.0.0.5 …, or a file with a list of them")
     probe.add_argument(
-        "--truststore", default="", help="judge against this keystore instead of the cacerts of the Java found here"
+        "--truststore", default="", help="judge against this keystore instead of what Allegra or the Java found here reads"
     )
     probe.add_argument(
         "--timeout", type=_seconds, default=10.0, metavar="S", help="total for each server in seconds (default 10)"
@@ -107,15 +113,35 @@ def _seconds(text: str) -> float:
 
 def _probe(options: argparse.Namespace) -> int:
     endpoints = [endpoint for argument in options.url for endpoint in _endpoints(argument)]
-    anchors = _anchors(options.truststore)
+    stores = _stores(options.truststore, endpoints)
     results, stopped = _looked_at(endpoints, options.timeout)
-    judged = [(result, judge(result, anchors) if result.chain and anchors is not None else None) for result in results]
+    judged = [
+        (result, judge(result, store.anchors) if result.chain and store is not None else None)
+        for result, store in zip(results, stores, strict=True)
+    ]
     if len(judged) > DETAILED:
-        print(show_survey(results, anchors))
+        print(f"{_judged_by(stores[0])}\n\n{show_survey(results, stores[0].anchors if stores[0] else None)}")
     else:
-        print("\n\n".join(str(show_server(result, diagnosis)) for result, diagnosis in judged))
+        shown = (f"{_judged_by(store)}\n\n{show_server(*each)}" for each, store in zip(judged, stores, strict=True))
+        print("\n\n".join(shown))
     well = all(isinstance(r, Probe) and (diagnosis is None or diagnosis.trusted) for r, diagnosis in judged)
     return 130 if stopped else 0 if well else 1
+
+
+def _stores(named: str, endpoints: Sequence[Endpoint]) -> Sequence[Snapshot | EffectiveStore | None]:
+    """Return what each is judged by: the keystore that was named, or of a few what Allegra reads for each, if it is found."""
+    if not named and len(endpoints) <= DETAILED:
+        with suppress(LocateError):
+            allegra = locate()
+            read = [effective_truststores(endpoint, allegra)[0] for endpoint in endpoints]
+            return [None if store.treatment is Treatment.PASSED_OVER else store for store in read]
+    return [read_truststore(named)] * len(endpoints)
+
+
+def _judged_by(store: Snapshot | EffectiveStore | None) -> str:
+    if store is None:
+        return "Not judged: no Java was found here; name a keystore with --truststore."
+    return f"Judged against {store.path}: {count(len(store.anchors), 'anchor')} that Java sees without a password."
 
 
 def _looked_at(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Sequence[Probe | ProbeFailure], bool]:
@@ -129,16 +155,6 @@ def _looked_at(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Sequence[
 
 def _endpoints(argument: str) -> Sequence[Endpoint]:
     return (Endpoint.parse(argument),) if "://" in argument or not Path(argument).is_file() else read_endpoints(argument)
-
-
-def _anchors(truststore: str) -> tuple[bytes, ...] | None:
-    """Return the anchors to judge by, saying where they are from; None where there is neither a store nor a Java."""
-    store = read_truststore(truststore)
-    if store is None:
-        print("Not judged: no Java was found here; name a keystore with --truststore.\n")
-        return None
-    print(f"Judged against {store.path}: {count(len(store.anchors), 'anchor')} that Java sees without a password.\n")
-    return store.anchors
 
 
 def _demo(_options: argparse.Namespace) -> int:

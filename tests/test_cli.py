@@ -97,6 +97,30 @@ def test_a_terminal_sees_how_far_it_is_and_whoever_stops_it_has_what_was_done(fi
     os.close(screen)
 
 
+def test_where_allegra_is_found_each_of_a_few_is_judged_by_what_it_reads_for_it(
+    laboratory: kit.Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    own, cacerts = tmp_path / "home" / "keystore" / "localhost.ks", tmp_path / "jdk" / "lib" / "security" / "cacerts"
+    for path, der in ((own, kit.read_certificates(laboratory.ca_file)[0]), (cacerts, OTHER_ROOT.der)):
+        path.parent.mkdir(parents=True)
+        store_of(path, der)
+    monkeypatch.setattr("psutil.process_iter", lambda: iter(()))
+    monkeypatch.setenv("ALLEGRA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    monkeypatch.setenv("PATH", "")
+    smtp, ldaps = (laboratory.endpoints[name].url for name in ("smtp", "ldaps"))
+    assert main(["probe", smtp, ldaps]) == 1
+    first, second = capsys.readouterr().out.split("Judged against ")[1:]
+    assert first.startswith(f"{own}: 1 anchor")
+    assert "✔ Java trusts mail.demo.test" in first
+    assert second.startswith(f"{cacerts}: 1 anchor")
+    assert "✖ Java refuses mail.demo.test" in second
+    main(["probe", *[smtp] * 4])
+    assert capsys.readouterr().out.startswith(f"Judged against {cacerts}: ")
+    (own.parent / "trackplus.ks").write_bytes(own.read_bytes())
+    assert main(["probe", smtp, ldaps]) == 0
+
+
 @pytest.mark.usefixtures("no_java")
 def test_without_a_truststore_and_a_java_nothing_is_judged(
     laboratory: kit.Laboratory, capsys: Said, monkeypatch: pytest.MonkeyPatch
