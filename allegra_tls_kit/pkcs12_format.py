@@ -284,9 +284,7 @@ def _names(der: bytes) -> tuple[object, object]:
     """Return subject and issuer; a certificate that does not parse issues nothing and is issued by nobody."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a name that is too long, or of letters that have no place in it: compared all the same
+            warnings.simplefilter("ignore")  # a name too long, or of letters without a place in it, is compared all the same
             return load(der).subject, load(der).issuer
     except (ValueError, TypeError, KeyError):  # as in `tidy.parsed`
         return None, None
