@@ -58,3 +58,15 @@ def test_the_sentence_is_the_one_that_java_logs_alert_included(case: str, java_w
 def test_an_alert_stands_in_front_from_java_25_on(message: str, alert: str) -> None:
     assert as_logged(message, 21) == message
     assert as_logged(message, 25) == f"({alert}) {message}"
+
+
+@pytest.mark.parametrize(
+    ("codes", "alert"),
+    [((kit.FindingCode.EXPIRED,), "certificate_expired"), ((kit.FindingCode.NOT_YET_VALID,), "bad_certificate")],
+)
+def test_of_a_certificate_out_of_its_time_the_findings_say_which_alert_it_is(
+    codes: tuple[kit.FindingCode, ...], alert: str
+) -> None:
+    message = "PKIX path validation failed: java.security.cert.CertPathValidatorException: validity check failed"
+    assert as_logged(message, 21, codes) == message
+    assert as_logged(message, 25, codes) == f"({alert}) {message}"
