@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 DETAILED = 3
 """So many servers are shown at full length, more of them as a table."""
+_By = tuple[str, tuple[bytes, ...] | None]
+"""What a server is judged by: a sentence, and the anchors (DER), None where nothing can be judged."""
+_NO_JAVA: _By = ("Not judged: no Java was found here; name a keystore with --truststore.", None)
 
 
 STATUSES = ((RunbookStopped, 3), (EndpointError, 2), (LocateError, 2), (RunbookError, 2), (RecordError, 2), (SigningError, 2))
@@ -113,35 +116,42 @@ def _seconds(text: str) -> float:
 
 def _probe(options: argparse.Namespace) -> int:
     endpoints = [endpoint for argument in options.url for endpoint in _endpoints(argument)]
-    stores = _stores(options.truststore, endpoints)
+    judged_by = _judged_by(options.truststore, endpoints)
     results, stopped = _looked_at(endpoints, options.timeout)
     judged = [
-        (result, judge(result, store.anchors) if result.chain and store is not None else None)
-        for result, store in zip(results, stores, strict=True)
+        (result, judge(result, anchors) if result.chain and anchors is not None else None)
+        for result, (_, anchors) in zip(results, judged_by, strict=True)
     ]
     if len(judged) > DETAILED:
-        print(f"{_judged_by(stores[0])}\n\n{show_survey(results, stores[0].anchors if stores[0] else None)}")
+        words, anchors = judged_by[0]
+        print(f"{words}\n\n{show_survey(results, anchors)}")
     else:
-        shown = (f"{_judged_by(store)}\n\n{show_server(*each)}" for each, store in zip(judged, stores, strict=True))
-        print("\n\n".join(shown))
+        print("\n\n".join(f"{words}\n\n{show_server(*each)}" for each, (words, _) in zip(judged, judged_by, strict=True)))
     well = all(isinstance(r, Probe) and (diagnosis is None or diagnosis.trusted) for r, diagnosis in judged)
     return 130 if stopped else 0 if well else 1
 
 
-def _stores(named: str, endpoints: Sequence[Endpoint]) -> Sequence[Snapshot | EffectiveStore | None]:
+def _judged_by(named: str, endpoints: Sequence[Endpoint]) -> Sequence[_By]:
     """Return what each is judged by: the keystore that was named, or of a few what Allegra reads for each, if it is found."""
     if not named and len(endpoints) <= DETAILED:
         with suppress(LocateError):
             allegra = locate()
-            read = [effective_truststores(endpoint, allegra)[0] for endpoint in endpoints]
-            return [None if store.treatment is Treatment.PASSED_OVER else store for store in read]
-    return [read_truststore(named)] * len(endpoints)
+            return [_read_by_allegra(effective_truststores(endpoint, allegra)[0]) for endpoint in endpoints]
+    store = read_truststore(named)
+    return [_NO_JAVA if store is None else _by(store)] * len(endpoints)
 
 
-def _judged_by(store: Snapshot | EffectiveStore | None) -> str:
-    if store is None:
-        return "Not judged: no Java was found here; name a keystore with --truststore."
-    return f"Judged against {store.path}: {count(len(store.anchors), 'anchor')} that Java sees without a password."
+def _read_by_allegra(store: EffectiveStore) -> _By:
+    if store.treatment is Treatment.PASSED_OVER:
+        return _NO_JAVA
+    if store.treatment is Treatment.UNKNOWN:
+        return f"Not judged: {store.path} cannot be read from here; ask as Allegra's user, or name one with --truststore.", None
+    return _by(store)
+
+
+def _by(store: Snapshot | EffectiveStore) -> _By:
+    seen = count(len(store.anchors), "anchor")
+    return f"Judged against {store.path}: {seen} that Java sees without a password.", store.anchors
 
 
 def _looked_at(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Sequence[Probe | ProbeFailure], bool]:

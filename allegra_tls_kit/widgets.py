@@ -5,6 +5,7 @@ What it needs of disk is read when it is made; a file that a person puts into it
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import ipywidgets
 from allegra_tls_kit.anchor import AnchorCandidate, anchor_candidates
 from allegra_tls_kit.certificate import certificate_facts, certificates_in, keytool_notation
 from allegra_tls_kit.choice import ImportChoice, check_fingerprint, is_password_source, reference_fingerprint
-from allegra_tls_kit.errors import CertificateError, FingerprintError, SecretError
+from allegra_tls_kit.errors import CertificateError, FingerprintError, KeystoreError, SecretError
 from allegra_tls_kit.files import LONGEST_CERTIFICATES, default_anchors
 from allegra_tls_kit.form import Form, labelled, said
 from allegra_tls_kit.reach import effect_of, show_reaches, store_reaches
@@ -69,7 +70,9 @@ class ImportGuide(Form):
         given = ImportChoice("", "", reference, reference_from, keystore, password_from, operator, ticket)
         self._stores = {url: store_reaches(result.endpoint, allegra) for url, (result, _) in self._judged.items()}
         self._at_hand: tuple[bytes, ...] = tuple(at_hand)
-        self._of_runtime = default_anchors(allegra)
+        self._of_runtime: tuple[bytes, ...] = ()
+        with suppress(KeystoreError):  # what cannot be read is not offered; where Java reads it, the verdict says so
+            self._of_runtime = default_anchors(allegra)
         self._keystore_given = bool(keystore)
         super().__init__(*self._proof(given), *self._place(given))
 

@@ -119,6 +119,10 @@ def test_where_allegra_is_found_each_of_a_few_is_judged_by_what_it_reads_for_it(
     assert capsys.readouterr().out.startswith(f"Judged against {cacerts}: ")
     (own.parent / "trackplus.ks").write_bytes(own.read_bytes())
     assert main(["probe", smtp, ldaps]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("allegra_tls_kit.files.LONGEST_KEYSTORE", 10)
+    assert main(["probe", smtp]) == 0
+    assert capsys.readouterr().out.startswith(f"Not judged: {own} cannot be read from here")
 
 
 @pytest.mark.usefixtures("no_java")

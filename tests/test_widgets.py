@@ -121,6 +121,9 @@ def test_what_the_runtime_trusts_is_offered_where_the_server_does_not_send_it(tm
     assert [label.split(":")[0] for label in labels] == ["root, recommended", "leaf"]
     assert guide.certificate() == ROOT.der
     assert "add -p CERTIFICATE_FILE" not in str(guide.twin())
+    cacerts.write_bytes(b"")
+    guide = kit.ImportGuide([MAIL], allegra, anchors=[OTHER_ROOT.der])
+    assert guide.value.certificate == sha256_of(ROOT.der)
 
 
 @pytest.mark.parametrize(
