@@ -66,18 +66,22 @@ def laboratory() -> Iterator[Laboratory]:
         yield running
 
 
-@pytest.fixture
-def given(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Parameters of an import into a store of this test's own, under a password that must show nowhere."""
-    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
+def compared(laboratory: Laboratory, folder: Path) -> dict[str, str]:
+    """Parameters of an import into a store in this folder, in which all but the confirmation is given."""
     return {
         "ENDPOINT": laboratory.endpoints["smtp"].url,
         "HOME": str(laboratory.home),
-        "KEYSTORE": str(tmp_path / "keystore" / "localhost.ks"),
+        "KEYSTORE": str(folder / "keystore" / "localhost.ks"),
         "REFERENCE": laboratory.reference_fingerprints["smtp"],
         "REFERENCE_FROM": "the provider, by telephone",
-        "PASSWORD_FROM": "env:STOREPASS_OF_TEST",
     }
+
+
+@pytest.fixture
+def given(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The same under a password that must show nowhere."""
+    monkeypatch.setenv("STOREPASS_OF_TEST", CANARY)
+    return compared(laboratory, tmp_path) | {"PASSWORD_FROM": "env:STOREPASS_OF_TEST"}
 
 
 @pytest.fixture

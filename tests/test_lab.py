@@ -17,6 +17,7 @@ import allegra_tls_kit as kit
 from allegra_tls_kit.certificate import certificates_in
 from allegra_tls_kit.swap import locked
 from tests.chains import alternatives, distinguished, issue
+from tests.conftest import compared
 from tests.hostile import MARKUP, TERMINAL, UNICODE, UNSEEN, chain
 from tests.lab import NO_REQUESTS, Lab, Notebook, Window, chromium, running_lab
 from tests.misbehaving import Server, context_of, tls
@@ -81,16 +82,9 @@ def filled(name: str, folder: Path, parameters: dict[str, str]) -> Path:
     return path
 
 
-def compared(laboratory: kit.Laboratory, folder: Path) -> dict[str, str]:
+def recorded(laboratory: kit.Laboratory, folder: Path) -> dict[str, str]:
     """The parameters of an import in which all but the confirmation is given, and the record in `<folder>/record`."""
-    return {
-        "ENDPOINT": laboratory.endpoints["smtp"].url,
-        "HOME": str(laboratory.home),
-        "KEYSTORE": str(folder / "keystore" / "localhost.ks"),
-        "REFERENCE": laboratory.reference_fingerprints["smtp"],
-        "REFERENCE_FROM": "Ms Doe, by telephone",
-        "RECORD": str(folder / "record"),
-    }
+    return compared(laboratory, folder) | {"RECORD": str(folder / "record")}
 
 
 def planned(notebook: Notebook) -> str:
@@ -241,7 +235,7 @@ def test_an_exported_notebook_reads_alone_and_asks_nobody(journey: Journey, brow
 
 
 def test_applying_twice_changes_once(opens: Opens, laboratory: kit.Laboratory, tmp_path: Path) -> None:
-    notebook = opens(IMPORT, **compared(laboratory, tmp_path))
+    notebook = opens(IMPORT, **recorded(laboratory, tmp_path))
     notebook.run_all()
     notebook.set_cell(APPLY, "CONFIRM", repr(planned(notebook)))
     before = notebook.started()
@@ -257,7 +251,7 @@ def test_applying_twice_changes_once(opens: Opens, laboratory: kit.Laboratory, t
 
 
 def test_a_tab_closed_in_the_middle_of_applying_loses_nothing(opens: Opens, laboratory: kit.Laboratory, tmp_path: Path) -> None:
-    notebook = opens(IMPORT, **compared(laboratory, tmp_path))
+    notebook = opens(IMPORT, **recorded(laboratory, tmp_path))
     notebook.run_all()
     notebook.set_cell(APPLY, "CONFIRM", repr(planned(notebook)))
     before, store = notebook.started(), tmp_path / "keystore" / "localhost.ks"
@@ -274,13 +268,13 @@ def test_a_tab_closed_in_the_middle_of_applying_loses_nothing(opens: Opens, labo
     assert kit.read_keystore(store, "changeit").anchors == (root_of(laboratory),)
     assert kit.read_record(tmp_path / "record").outcome is kit.Outcome.APPLIED
 
-    again = opens(IMPORT, **compared(laboratory, tmp_path))
+    again = opens(IMPORT, **recorded(laboratory, tmp_path))
     again.run_from(VERIFY)
     again.says(TRUSTED, VERIFY)
 
 
 def test_after_a_restart_of_the_kernel_the_same_plan_is_applied(opens: Opens, laboratory: kit.Laboratory, tmp_path: Path) -> None:
-    notebook = opens(IMPORT, **compared(laboratory, tmp_path))
+    notebook = opens(IMPORT, **recorded(laboratory, tmp_path))
     notebook.run_all()
     plan = planned(notebook)
     notebook.restart_kernel()
@@ -296,7 +290,7 @@ def test_after_a_restart_of_the_kernel_the_same_plan_is_applied(opens: Opens, la
 def test_a_password_that_is_asked_for_is_in_no_file_of_jupyter(
     browser: Browser, lab: Lab, laboratory: kit.Laboratory, tmp_path: Path
 ) -> None:
-    given = {**compared(laboratory, tmp_path), "RECORD": str(lab.records / "asked"), "PASSWORD_FROM": "prompt"}
+    given = {**recorded(laboratory, tmp_path), "RECORD": str(lab.records / "asked"), "PASSWORD_FROM": "prompt"}
     store = lab.work / "asked" / "keystore" / "localhost.ks"
     store.parent.mkdir(parents=True)
     store.write_bytes(sealed(CANARY))
